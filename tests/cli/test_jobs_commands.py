@@ -87,7 +87,7 @@ def test_watch_on_a_terminal_draws_a_bar_to_its_end(duly: Run, url: str) -> None
         shown = b""
         while chunk := _read(ours):
             shown += chunk
-        assert on.wait(30) == 0
+        assert on.wait(120) == 0
     os.close(ours)
     assert "\N{BOX DRAWINGS HEAVY HORIZONTAL}".encode() in shown and b"100 %" in shown and b"completed" in shown
 
@@ -120,7 +120,7 @@ def test_interrupting_watch_says_how_to_follow_the_job_again(duly: Run, url: str
         assert watching.stdout is not None
         assert "submitted" in watching.stdout.readline()
         watching.send_signal(signal.SIGINT)
-        _, errors = watching.communicate(timeout=30)
+        _, errors = watching.communicate(timeout=120)
     assert watching.returncode == 130
     assert errors == f"duly: job {job_id} continues; follow it with: duly watch {job_id}\n"
     assert duly("cancel", job_id).returncode == 0

@@ -41,7 +41,7 @@ def test_of_many_that_start_at_once_all_get_the_same(tmp_path: Path, monkeypatch
     def look(path: Path) -> str:
         if not hasattr(seen, "once"):
             seen.once = True
-            all_have_looked.wait(20)
+            all_have_looked.wait(60)
             raise FileNotFoundError
         return read_text(path)
 

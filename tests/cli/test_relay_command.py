@@ -37,7 +37,7 @@ def relay(shop: Path, url: str, *flags: str) -> subprocess.Popen[str]:
 
 
 def rows(shop: Path, statement: str) -> list[tuple[Any, ...]]:
-    with sqlite3.connect(shop, timeout=20) as connection:
+    with sqlite3.connect(shop, timeout=60) as connection:
         return connection.execute(statement).fetchall()
 
 

@@ -10,6 +10,7 @@ import termios
 from collections.abc import Iterator
 from contextlib import contextmanager
 from fcntl import ioctl
+from typing import Any
 
 import pytest
 
@@ -24,11 +25,12 @@ ALTERNATE_SCREEN, MAIN_SCREEN = b"\x1b[?1049h", b"\x1b[?1049l"
 
 
 class OnATerminal:
-    """`duly top` on a pseudo-terminal."""
+    """`duly top` on a pseudo-terminal, which had these settings before."""
 
-    def __init__(self, ours: int, process: "subprocess.Popen[bytes]") -> None:
+    def __init__(self, ours: int, process: "subprocess.Popen[bytes]", settings: list[Any]) -> None:
         self.ours = ours
         self.process = process
+        self.settings = settings
         self.shown = b""
 
     def show(self, text: bytes) -> None:
@@ -53,6 +55,7 @@ class OnATerminal:
 def on_a_terminal(url: str, *, width: int = 100, **settings: str) -> Iterator[OnATerminal]:
     ours, theirs = pty.openpty()
     ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 30, width, 0, 0))
+    before = termios.tcgetattr(ours)
     with interruptible():
         process = subprocess.Popen(
             [*COMMAND, "top", "--interval", "0.2"],
@@ -65,7 +68,7 @@ def on_a_terminal(url: str, *, width: int = 100, **settings: str) -> Iterator[On
         )
     os.close(theirs)
     try:
-        yield OnATerminal(ours, process)
+        yield OnATerminal(ours, process, before)
     finally:
         process.kill()
         process.wait()
@@ -100,7 +103,6 @@ def test_a_service_that_goes_away_is_told_above_the_last_frame() -> None:
 @pytest.mark.parametrize("leave", [b"q", b"\x04", signal.SIGINT], ids=["q", "Ctrl-D", "Ctrl-C"])
 def test_frames_are_drawn_until_a_key_leaves_the_terminal_as_it_was(url: str, leave: "bytes | signal.Signals") -> None:
     with on_a_terminal(url) as top:
-        settings = termios.tcgetattr(top.ours)
         top.show(b"READY")
         assert ALTERNATE_SCREEN in top.shown
         if isinstance(leave, bytes):
@@ -108,9 +110,9 @@ def test_frames_are_drawn_until_a_key_leaves_the_terminal_as_it_was(url: str, le
         else:
             top.process.send_signal(leave)
         end = top.rest()
-        assert (top.process.wait(30), MAIN_SCREEN in end) == (0, True)
+        assert (top.process.wait(120), MAIN_SCREEN in end) == (0, True)
         assert b"Traceback" not in top.shown + end
-        assert termios.tcgetattr(top.ours)[3] == settings[3]
+        assert termios.tcgetattr(top.ours)[3] == top.settings[3]
 
 
 def test_a_frame_fits_a_narrow_terminal_and_has_no_colour_without_colours(duly: Run, url: str) -> None:
@@ -134,6 +136,6 @@ def test_frames_follow_each_other_without_a_terminal_until_ctrl_c(url: str) -> N
         assert top.stdout is not None
         frames = [json.loads(top.stdout.readline()) for _ in range(2)]
         top.send_signal(signal.SIGINT)
-        _, errors = top.communicate(timeout=30)
+        _, errors = top.communicate(timeout=120)
     assert [set(frame) for frame in frames] == [{"url", "queues", "nodes", "running"}] * 2
     assert (top.returncode, errors) == (0, "")
