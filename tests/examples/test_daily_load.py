@@ -23,7 +23,7 @@ async def test_the_example_runs_by_its_one_command(database_url: str, tmp_path: 
     assert "20,000,000 jobs a day: 231.5/s in the mean, 2,315/s in a tenfold peak." in printed
     assert "Runs 20% of it: 0.3 s at 46/s, 0.3 s at 463/s, 0.3 s at 46/s." in printed
     assert "567 jobs ended once each" in printed and "FAULT" not in printed
-    for named in ("disk", "WAL", "commits", "service", "PostgreSQL", "After an hour without workers"):
+    for named in ("disk", "WAL", "commits", "service", "PostgreSQL", "This machine submits"):
         assert named in printed, named
 
 

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 
 async def test_the_example_runs_by_its_one_command_and_survives_a_kill(database_url: str, tmp_path: Path) -> None:
-    options = ("--transfers", "300", "--kills", "1", "--lease-seconds", "2")
+    options = ("--transfers", "300", "--kills", "1", "--lease-seconds", "5")
     printed = await run_example("ledger-transfer", *options, database_url=database_url, output=tmp_path / "output")
     assert "Killed the service 1 times." in printed and "FAULT" not in printed
     last = printed.rindex("Banks: ")

@@ -87,7 +87,7 @@ async def _each_portion_was_imported_once(service: Service) -> None:
 async def _a_forged_webhook_is_refused(address: str, import_id: str) -> None:
     headers = {"webhook-id": "forged", "webhook-timestamp": "1769508300", "webhook-signature": "v1,AAAA"}
     body = {"type": "job.failed", "status": "failed", "labels": {"import": import_id}}
-    async with httpx.AsyncClient(base_url=address, verify=NO_TLS) as client:
+    async with httpx.AsyncClient(base_url=address, timeout=60, verify=NO_TLS) as client:
         assert (await client.post("/webhooks/duly", json=body, headers=headers)).status_code == 401
         assert (await client.get(f"/imports/{import_id}")).json()["status"] == "completed"
 

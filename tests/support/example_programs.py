@@ -25,7 +25,7 @@ async def running_module(example: str, *command: str, url: str, **variables: str
         *(sys.executable, "-m", *command), cwd=ROOT / "examples" / example, env=outer | variables, stdin=DEVNULL
     )
     try:
-        async with httpx.AsyncClient(verify=NO_TLS) as client:
+        async with httpx.AsyncClient(timeout=60, verify=NO_TLS) as client:
 
             async def responds() -> bool:
                 assert process.returncode is None, f"{command} has ended with {process.returncode}"

@@ -2,11 +2,10 @@
 
 import argparse
 import os
-import socket
 import sys
 import tempfile
 
-from local_service import running
+from local_service import free_port, running
 
 from document_approval.story import run
 from duly.client import Client
@@ -19,15 +18,9 @@ def main() -> None:
     chosen = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="document-approval-") as folder:
         os.environ["APPROVAL_FOLDER"] = folder  # of the service too
-        with running("document_approval.jobs", DULY_PORT=free_port()) as service, Client(service.url) as client:
+        port = str(free_port())  # links begin with the address of the service, so it has to be known before the start
+        with running("document_approval.jobs", DULY_PORT=port) as service, Client(service.url) as client:
             sys.exit(run(service, client, patience=1 if chosen.short else 10))
-
-
-def free_port() -> str:
-    """Returns a port for the service: links begin with its address, so it has to be known before the start."""
-    with socket.socket() as listening:
-        listening.bind(("127.0.0.1", 0))
-        return str(listening.getsockname()[1])
 
 
 if __name__ == "__main__":

@@ -10,7 +10,7 @@ import urllib.request
 
 from document_approval import mail
 
-SECONDS = 30
+SECONDS = 120
 
 
 def link_in_mail(address: str, package: str) -> str:

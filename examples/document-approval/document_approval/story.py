@@ -18,7 +18,7 @@ APPROVERS: list[dict[str, object]] = [
     {"role": "security", "address": SECURITY, "deputy": DEPUTY},
 ]
 EXPECTED = {"asyncpg": "approved", "certifi": "rejected", "pydantic": "approved", "rich": "withdrawn"}
-WAIT_SECONDS = 60
+WAIT_SECONDS = 300
 
 
 def run(service: LocalService, client: Client, *, patience: float) -> int:

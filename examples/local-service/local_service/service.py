@@ -11,10 +11,11 @@ from contextlib import contextmanager, nullcontext
 from pathlib import Path
 
 from duly.embedded.server import embedded_server
+from local_service.ports import free_port
 
 DATABASE_VARIABLE = "EXAMPLES_DATABASE_URL"
 _READY = "Duly is ready on "
-_START_SECONDS = 60.0
+_START_SECONDS = 120.0
 _STOP_SECONDS = 40.0
 
 
@@ -41,7 +42,7 @@ class LocalService:
         Raises:
             RuntimeError: the service ended, or was not ready in time; the message has the end of its log.
         """
-        port = self.url.rsplit(":", 1)[-1] or "0"
+        port = self.url.rsplit(":", 1)[-1] or str(free_port())
         shown = self.log.stat().st_size if self.log.exists() else 0
         with self.log.open("ab") as output:
             self._process = subprocess.Popen(

@@ -24,7 +24,7 @@ def main() -> None:
     nights, days = (2, 3) if chosen.short else (chosen.nights, chosen.days)
     with tempfile.TemporaryDirectory(prefix="nightly-pipeline-") as folder:
         os.environ["PIPELINE_FOLDER"] = folder  # of the service too
-        service = running("nightly_pipeline.jobs", DULY_WEBHOOK_ALLOW_NETWORKS="127.0.0.0/8", DULY_LEASE_SECONDS="2")
+        service = running("nightly_pipeline.jobs", DULY_WEBHOOK_ALLOW_NETWORKS="127.0.0.0/8", DULY_LEASE_SECONDS="5")
         with service as duly, receiving() as reports, Client(duly.url) as client:
             sys.exit(run(duly, client, reports, nights=nights, days=days))
 

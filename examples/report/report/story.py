@@ -64,7 +64,7 @@ def cancel_one(client: Client, start: date, *, folder: Path) -> list[str]:
             if frame["type"] == "job_progress":
                 client.cancel(job_id)
                 break
-    status = client.wait(job_id, timeout=30)["status"]
+    status = client.wait(job_id, timeout=300)["status"]
     print(f"Cancelled another report at its first progress: it is {status}.")
     left = [file.name for file in folder.glob(f"*{end}*")]
     return [f"the cancelled report left {left}"] * bool(left) + [f"it is {status}"] * (status != "cancelled")

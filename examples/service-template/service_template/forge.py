@@ -19,7 +19,7 @@ from pydantic import BaseModel
 
 AUTHOR = {"GIT_AUTHOR_NAME": "forge", "GIT_AUTHOR_EMAIL": "forge@example.org"}
 COMMITTER = {"GIT_COMMITTER_NAME": "forge", "GIT_COMMITTER_EMAIL": "forge@example.org"}
-SECONDS = 60
+SECONDS = 200
 
 
 class ForgeError(Exception):

@@ -7,7 +7,7 @@ from typing import Any
 from duly.client import Client
 from service_template import forge
 
-SECONDS = 60
+SECONDS = 300
 PEOPLE = ["ada", "grace", "linus"]
 
 

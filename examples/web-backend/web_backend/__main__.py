@@ -15,16 +15,16 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from local_service import LocalService, running
+from local_service import LocalService, free_port, running
 
-from web_backend.backend_process import Backend, free_address
+from web_backend.backend_process import Backend
 
-CONFIRM_SECONDS = 30
+CONFIRM_SECONDS = 120
 
 
 def backend_of(duly: LocalService, key: str, folder: str) -> Backend:
     """Returns the backend of a service, on a free port."""
-    url = free_address()
+    url = f"http://127.0.0.1:{free_port()}"
     addresses = {"DULY_URL": duly.url, "WEB_BACKEND_URL": url, "WEB_BACKEND_FOLDER": folder}
     return Backend(url, addresses | {"DULY_API_KEY": key, "WEB_BACKEND_WEBHOOK_SECRET": secrets.token_hex(32)})
 
@@ -37,7 +37,7 @@ def import_sample(duly: LocalService, backend: Backend) -> int:
     file, address = sample().read_bytes(), f"{backend.url}/imports/{uuid.uuid4()}"
     airports = len(file.splitlines()) - 1
     print(f"Uploading {airports:,} airports.")
-    with urllib.request.urlopen(urllib.request.Request(address, file, method="PUT"), timeout=30):
+    with urllib.request.urlopen(urllib.request.Request(address, file, method="PUT"), timeout=60):
         pass
     follow(f"{address}/events", duly)
     told = outcome(address)
@@ -76,7 +76,7 @@ def outcome(url: str) -> dict[str, Any]:
     """Returns the import once the webhook has arrived at the backend."""
     deadline = time.monotonic() + CONFIRM_SECONDS
     while time.monotonic() < deadline:
-        with urllib.request.urlopen(url, timeout=30) as response:
+        with urllib.request.urlopen(url, timeout=60) as response:
             found: dict[str, Any] = json.load(response)
         if found["status"] != "submitted":
             return found
@@ -108,7 +108,7 @@ def main() -> None:
             "web_backend.jobs",
             DULY_API_KEY=key,
             DULY_WEBHOOK_ALLOW_NETWORKS="127.0.0.0/8",  # the backend is on this machine
-            DULY_LEASE_SECONDS="2",  # a job of a killed service goes on after two seconds
+            DULY_LEASE_SECONDS="5",  # a job of a killed service goes on after five seconds
             WEB_BACKEND_FOLDER=folder,
             WEB_BACKEND_ROWS_PER_SECOND=chosen.rows_per_second,
         )

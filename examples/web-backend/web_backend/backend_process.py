@@ -2,7 +2,6 @@
 
 import os
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -11,7 +10,7 @@ from collections.abc import Mapping
 from types import TracebackType
 from typing import Self
 
-START_SECONDS = 60
+START_SECONDS = 120
 STOP_SECONDS = 10
 
 
@@ -53,10 +52,3 @@ class Backend:
                 return bool(response.status == 200)
         except OSError:
             return False
-
-
-def free_address() -> str:
-    """Returns the URL of a free port of this machine."""
-    with socket.socket() as listening:
-        listening.bind(("127.0.0.1", 0))
-        return f"http://127.0.0.1:{listening.getsockname()[1]}"
