@@ -29,7 +29,7 @@ SECRETS: Final = {
 async def test_api_worker_and_backend_work_together(database_url: str, tmp_path: Path) -> None:
     async with deployed(database_url, tmp_path) as shop:
         job_id = await work_like_the_page(shop)
-        async with httpx.AsyncClient(base_url=shop, verify=NO_TLS) as page:
+        async with httpx.AsyncClient(base_url=shop, timeout=60, verify=NO_TLS) as page:
 
             async def reported() -> Any:
                 response = await page.get(f"/reports/{job_id}")

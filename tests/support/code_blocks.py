@@ -28,9 +28,10 @@ from tests.support.markdown_blocks import ROOT, Block
 from tests.support.reused_connections import asking
 from tests.support.service import SECRET_KEYS
 from tests.support.service_process import Processes, ServiceProcess, starting_processes
-from tests.support.shell_session import Ran, Shell, running_shell
+from tests.support.shell_session import SECONDS, Ran, Shell, running_shell
 from tests.support.shell_steps import SERVE, SHELLS, BlockFailed, Step, parted, steps
 from tests.support.shown_output import Mismatch, compare, compare_json
+from tests.support.tcp_servers import free_port
 
 RUN: Final = SHELLS | {"python", "sql"}
 _ADDRESS: Final = re.compile(r"\b(127\.0\.0\.1|localhost):8000\b")
@@ -121,10 +122,11 @@ class Page:
         """Starts the service as the page does, in place of the one before and on the same port."""
         if self.service is not None:
             await self.service.stop()
+        port = self.port or free_port()  # one that stays free while the service is started again
         exported = {name: text for name, text in (await self.shell.variables()).items() if name.startswith("DULY_")}
         given = dict(pair.split("=", 1) for pair in shlex.split(variables))
         command = self.processes.run_as(
-            self._start, "serve", *shlex.split(arguments), **(exported | given | {"DULY_PORT": str(self.port)})
+            self._start, "serve", *shlex.split(arguments), **(exported | given | {"DULY_PORT": str(port)})
         )
         try:
             self.service = await self.processes.ready(command, self.database_url)
@@ -169,7 +171,7 @@ class Page:
     @staticmethod
     async def _within(block: Block, running: Awaitable[None]) -> None:
         try:
-            async with asyncio.timeout(60):
+            async with asyncio.timeout(SECONDS):
                 await running
         except Exception as error:
             raise BlockFailed(block.place, f"{type(error).__name__}: {error}") from error

@@ -43,7 +43,7 @@ class Server:
                 return (await client.get(url)).status_code == 200
             return False
 
-        async with httpx.AsyncClient(verify=NO_TLS) as client:
+        async with httpx.AsyncClient(timeout=60, verify=NO_TLS) as client:
             await eventually(ready, seconds=READY_SECONDS)
 
     async def stop(self) -> None:
