@@ -36,7 +36,7 @@ REQUESTS = {
     "read and keep": b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n",
     "HTTP/1.0": b"GET /readyz HTTP/1.0\r\n\r\n",
     "submission": b"POST /api/v1/jobs HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
-    b"Prefer: wait=10\r\nContent-Length: 35\r\n\r\n" + ECHO.encode(),
+    b"Prefer: wait=60\r\nContent-Length: 35\r\n\r\n" + ECHO.encode(),
 }
 
 
@@ -44,5 +44,5 @@ REQUESTS = {
 async def test_netcat_that_ends_its_sending_gets_the_answer(shared: Service, name: str) -> None:
     netcat = program("nc", "netcat is not on this machine: apt-get install netcat-openbsd")
     port = str(urlsplit(shared.url).port)
-    ended = await run(netcat, "-N", "-w", "20", "127.0.0.1", port, given=REQUESTS[name])
+    ended = await run(netcat, "-N", "-w", "90", "127.0.0.1", port, given=REQUESTS[name])
     assert ended.out.startswith("HTTP/1.1 200 "), ended

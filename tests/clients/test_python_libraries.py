@@ -25,7 +25,7 @@ def asked(connection: http.client.HTTPConnection, *request: object, **options: o
 
 async def test_http_client_uses_one_connection_for_many_requests(shared: Service) -> None:
     def use() -> list[int]:
-        connection = http.client.HTTPConnection(urlsplit(shared.url).netloc, timeout=20)
+        connection = http.client.HTTPConnection(urlsplit(shared.url).netloc, timeout=90)
         connection.connect()
         socket = connection.sock
         statuses = [asked(connection, "POST", "/api/v1/jobs", body=json.dumps(ECHO), headers=JSON)[0]]
@@ -44,9 +44,9 @@ async def test_http_client_uses_one_connection_for_many_requests(shared: Service
 async def test_urllib_submits_and_reads(shared: Service) -> None:
     def use() -> object:
         submission = urllib.request.Request(
-            f"{shared.url}/api/v1/jobs", data=json.dumps(ECHO).encode(), headers=JSON | {"Prefer": "wait=10"}
+            f"{shared.url}/api/v1/jobs", data=json.dumps(ECHO).encode(), headers=JSON | {"Prefer": "wait=60"}
         )
-        with urllib.request.urlopen(submission, timeout=20) as response:
+        with urllib.request.urlopen(submission, timeout=90) as response:
             return json.load(response)["result"]
 
     assert await asyncio.to_thread(use) == [1]
@@ -56,15 +56,15 @@ async def test_requests_submits_and_follows_a_stream_and_streams_a_body(shared: 
     def use() -> tuple[list[str], int]:
         with requests.Session() as session:
             session.trust_env = False
-            job_id = session.post(f"{shared.url}/api/v1/jobs", json=ECHO, timeout=20).json()["jobId"]
+            job_id = session.post(f"{shared.url}/api/v1/jobs", json=ECHO, timeout=90).json()["jobId"]
             address = f"{shared.url}/api/v1/jobs/{job_id}/events/stream"
-            with session.get(address, stream=True, timeout=20) as stream:
+            with session.get(address, stream=True, timeout=90) as stream:
                 lines = [line.decode() for line in stream.iter_lines()]
             batch = session.post(
                 f"{shared.url}/api/v1/jobs/batch",
                 data=lines_of(100),
                 headers={"Content-Type": "application/x-ndjson"},
-                timeout=20,
+                timeout=90,
             )
         return [line for line in lines if line.startswith("event: job_")], batch.status_code
 

@@ -37,7 +37,7 @@ def test_the_demo_shows_a_jobs_whole_life_and_leaves_its_report(folder: Path, tm
         env=environment(folder),
         capture_output=True,
         text=True,
-        timeout=100,
+        timeout=300,
         check=False,
     )
     assert (done.returncode, done.stderr) == (0, "")
@@ -50,7 +50,7 @@ def test_a_service_that_cannot_start_is_told_with_its_own_words(tmp_path: Path) 
     in_the_way = tmp_path / "file"
     in_the_way.touch()
     done = subprocess.run(
-        COMMAND, env=environment(in_the_way), cwd=tmp_path, capture_output=True, text=True, timeout=100, check=False
+        COMMAND, env=environment(in_the_way), cwd=tmp_path, capture_output=True, text=True, timeout=300, check=False
     )
     assert done.returncode == 1
     assert done.stderr.splitlines()[-1].startswith("duly: the service ended with exit code")
@@ -62,7 +62,7 @@ def test_a_demo_told_to_go_stops_its_service(folder: Path, tmp_path: Path) -> No
         assert demo.stdout is not None
         url = next(line.split()[5].rstrip(";") for line in demo.stdout if "The service is ready on" in line)
         demo.send_signal(signal.SIGTERM)
-        assert demo.wait(60) == 128 + signal.SIGTERM
+        assert demo.wait(120) == 128 + signal.SIGTERM
     address = urlsplit(url)
     with pytest.raises(ConnectionRefusedError):
         socket.create_connection((str(address.hostname), int(address.port or 0)), timeout=5)

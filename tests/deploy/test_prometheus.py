@@ -55,7 +55,7 @@ async def _prometheus(configuration: Path) -> AsyncIterator[httpx.AsyncClient]:
     with (configuration.parent / "log").open("wb") as log:
         process = subprocess.Popen([path, *options], stdout=log, stderr=log)
         try:
-            async with httpx.AsyncClient(base_url=f"http://{address}", trust_env=False) as client:
+            async with httpx.AsyncClient(base_url=f"http://{address}", timeout=60, trust_env=False) as client:
                 yield client
         finally:
             process.kill()

@@ -60,7 +60,7 @@ def modules_outside(light: set[str]) -> set[str]:
 def started(*command: str, env: dict[str, str] | None = None) -> subprocess.CompletedProcess[str]:
     kept = {name: value for name, value in os.environ.items() if not name.startswith(("DULY_", "PYTHON"))}
     return subprocess.run(
-        command, env=kept | (env or {}), cwd="/", capture_output=True, text=True, timeout=100, check=False
+        command, env=kept | (env or {}), cwd="/", capture_output=True, text=True, timeout=300, check=False
     )
 
 

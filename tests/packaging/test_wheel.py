@@ -216,7 +216,7 @@ def test_the_plugin_of_pytest_is_found_by_its_entry_point(built: Built, tmp_path
             text=True,
             cwd=tmp_path,
             env=clean_environment() | {"PYTHONPATH": str(packages)},
-            timeout=200,
+            timeout=300,
         )
     assert done.returncode == 0, done.stdout + done.stderr
     assert "1 passed" in done.stdout

@@ -110,7 +110,7 @@ def test_a_suite_chooses_its_handlers_and_settings(cache: Path, tmp_path: Path) 
         cwd=tmp_path,
         # Settings of the environment do not reach the services.
         env=environment | {"DULY_PORT": "1", "DULY_API_KEY": "another", "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1"},
-        timeout=100,
+        timeout=300,
     )
     assert done.returncode == 0, done.stdout + done.stderr
     assert "9 passed" in done.stdout

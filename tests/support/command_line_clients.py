@@ -8,7 +8,9 @@ from dataclasses import dataclass
 from tests.support.node_packages import program
 from tests.support.service import ServiceClient
 
-SECONDS = 60.0
+# Bounds, which only end a hang: of a program (Java compiles first), and of a request.
+SECONDS = 200.0
+REQUEST_SECONDS = "90"
 CURL = "curl is not on this machine: apt-get install curl"
 WGET = "wget is not on this machine: apt-get install wget"
 
@@ -43,10 +45,10 @@ async def run(*command: str, given: bytes = b"", env: Mapping[str, str] | None =
 async def curl(service: ServiceClient, path: str, *options: str, given: bytes = b"") -> Ended:
     """Runs curl on a URL of the service."""
     binary = program("curl", CURL)
-    return await run(binary, "-sS", "-m", "20", *options, service.url + path, given=given)
+    return await run(binary, "-sS", "-m", REQUEST_SECONDS, *options, service.url + path, given=given)
 
 
 async def wget(service: ServiceClient, path: str, *options: str) -> Ended:
     """Runs wget on a URL of the service, without retries."""
     binary = program("wget", WGET)
-    return await run(binary, "--no-verbose", "--tries=1", "--timeout=20", *options, service.url + path)
+    return await run(binary, "--no-verbose", "--tries=1", f"--timeout={REQUEST_SECONDS}", *options, service.url + path)

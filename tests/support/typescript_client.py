@@ -59,7 +59,7 @@ def npm(*arguments: str, cwd: Path) -> str:
 
 
 def _run(*command: str, cwd: Path) -> str:
-    done = subprocess.run(command, cwd=cwd, check=False, capture_output=True, text=True, timeout=200)
+    done = subprocess.run(command, cwd=cwd, check=False, capture_output=True, text=True, timeout=300)
     assert done.returncode == 0, done.stdout + done.stderr
     return done.stdout
 

@@ -20,7 +20,7 @@ public class Client {
         Object run() throws Exception;
     }
 
-    static final Duration BOUND = Duration.ofSeconds(20);
+    static final Duration BOUND = Duration.ofSeconds(90);
     static final String ECHO = "{\"type\":\"echo\",\"parameters\":[1]}";
     // No version is named: each request on a new connection offers h2c, as in every program that does not think of it.
     static final HttpClient CLIENT = HttpClient.newHttpClient();
@@ -30,7 +30,7 @@ public class Client {
         url = arguments[0];
         check("submit", () -> summary(send(post("/api/v1/jobs", ECHO))));
         check("submit on a new connection", () -> summary(HttpClient.newHttpClient().send(post("/api/v1/jobs", ECHO).build(), BodyHandlers.ofString())));
-        check("submit and wait", () -> summary(send(post("/api/v1/jobs", ECHO).header("Prefer", "wait=10"))));
+        check("submit and wait", () -> summary(send(post("/api/v1/jobs", ECHO).header("Prefer", "wait=60"))));
         check("large body", () -> summary(fresh(post("/api/v1/jobs", "{\"type\":\"echo\",\"parameters\":\"" + "x".repeat(200_000) + "\"}"))));
         check("chunked body", () -> summary(fresh(request("/api/v1/jobs/batch")
             .header("Content-Type", "application/x-ndjson")
@@ -102,7 +102,7 @@ public class Client {
     }
 
     static Object notModified() throws Exception {
-        var ended = send(post("/api/v1/jobs", ECHO).header("Prefer", "wait=10"));
+        var ended = send(post("/api/v1/jobs", ECHO).header("Prefer", "wait=60"));
         var path = "/api/v1/jobs/" + member(ended, "jobId");
         var known = send(request(path)).headers().firstValue("ETag").orElse("");
         return summary(fresh(request(path).header("If-None-Match", known)));

@@ -29,7 +29,7 @@ const jobOf = async (response) => `${url}/api/v1/jobs/${(await response.json()).
 await check("submit", async () => (await submit()).status);
 
 await check("submit and wait", async () => {
-  const response = await submit({ headers: { ...JSON_TYPE, Prefer: "wait=10" } });
+  const response = await submit({ headers: { ...JSON_TYPE, Prefer: "wait=60" } });
   return `${response.status} ${(await response.json()).result}`;
 });
 
@@ -69,7 +69,7 @@ await check("streamed body", async () => {
 });
 
 await check("not modified", async () => {
-  const job = await jobOf(await submit({ headers: { ...JSON_TYPE, Prefer: "wait=10" } }));
+  const job = await jobOf(await submit({ headers: { ...JSON_TYPE, Prefer: "wait=60" } }));
   const etag = (await fetch(job)).headers.get("ETag");
   return (await fetch(job, { headers: { "If-None-Match": etag } })).status;
 });
