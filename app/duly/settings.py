@@ -106,7 +106,8 @@ class Settings(BaseSettings):
         default=60, ge=0, le=3600, description="time that a start waits for a database that does not answer"
     )
     transaction_pooling: bool = Field(
-        default=False, description="behind a transaction pooler: no LISTEN, and prepared statements only where it keeps them"
+        default=False,
+        description="behind a transaction pooler: no LISTEN, and prepared statements only where it keeps them",
     )
     retention_days: int = Field(default=30, ge=1, le=3650, description="days that ended jobs are kept")
     body_limit: int = Field(default=1 << 20, ge=1 << 10)
