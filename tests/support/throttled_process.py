@@ -14,8 +14,8 @@ LOOK_SECONDS = 0.002
 
 @contextmanager
 def starved(pid: int, *, share: float) -> Iterator[None]:
-    """Stops the process whenever it has used more than its share of the time of a core. What a busy machine withholds
-    from it, it gets later.
+    """Stops the process whenever it has used more than its share of the time of a core. On a busy machine, it gets its
+    share later.
     """
     ended = threading.Event()
     thread = threading.Thread(target=_starve, args=(pid, share, ended), daemon=True)
