@@ -12,7 +12,15 @@ from tests.support.service import eventually
 JOBS, BATCHES, QUEUES = "/api/v1/jobs", "/api/v1/batches", "/api/v1/queues"
 AWAY = 2
 MERGED = (
-    *(JOBS, BATCHES, QUEUES, f"{QUEUES}/default", "/api/v1/job-types", "/api/v1/job-types/echo", "/api/v1/schedules"),
+    *(
+        JOBS,
+        BATCHES,
+        QUEUES,
+        f"{QUEUES}/default",
+        "/api/v1/job-types?limit=5",
+        "/api/v1/job-types/echo",
+        "/api/v1/schedules",
+    ),
     *("/api/v1/nodes", "/api/v1/figures", "/api/v1/scaling", "/api/v1/audit"),
 )
 

@@ -332,7 +332,7 @@ async def test_the_figures_of_queues_and_types_are_read_by_keys(database_url: st
         recorder: Any = Recorder(connection)
         await read_queues(recorder, 1)
         for job_type in ("echo", "rare", "none"):
-            times = await run_times(recorder, 1, job_type)
+            times = (await run_times(recorder, 1, [job_type]))[job_type]
             assert times == pytest.approx([0.05] * len(times))
             assert (len(times) > 0) is (jobs > 0 and job_type != "none")
         plans = await recorder.plans()

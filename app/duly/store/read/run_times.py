@@ -1,5 +1,7 @@
 """Run times of the newest completed jobs of a type, from their events."""
 
+from collections.abc import Iterable
+
 from duly.domain.events import EventKind, Status
 from duly.store.postgres.database import Connection
 from duly.store.read.access_paths import PLANS, ListFilter
@@ -34,13 +36,17 @@ where e.kind = {EventKind.COMPLETED:d}
 """
 
 
-async def run_times(connection: Connection, tenant_id: int, job_type: str) -> list[float]:
-    """Returns the seconds from start to end of the attempts that completed the newest jobs of this type, up to a
+async def run_times(connection: Connection, tenant_id: int, job_types: Iterable[str]) -> dict[str, list[float]]:
+    """Returns the seconds from start to end of the attempts that completed the newest jobs of each type, up to a
     thousand.
     """
-    wanted = ListFilter(types=[job_type], statuses=[Status.COMPLETED])
     async with connection.transaction(isolation="repeatable_read", readonly=True):
         await connection.execute(PLANS)
-        found = await find_jobs(connection, tenant_id, wanted, limit=SAMPLE, seconds=SEARCH_SECONDS)
-        rows = await connection.fetch(READ_RUN_TIMES, tenant_id, found.job_ids)
+        return {job_type: await _of_type(connection, tenant_id, job_type) for job_type in job_types}
+
+
+async def _of_type(connection: Connection, tenant_id: int, job_type: str) -> list[float]:
+    wanted = ListFilter(types=[job_type], statuses=[Status.COMPLETED])
+    found = await find_jobs(connection, tenant_id, wanted, limit=SAMPLE, seconds=SEARCH_SECONDS)
+    rows = await connection.fetch(READ_RUN_TIMES, tenant_id, found.job_ids) if found.job_ids else []
     return [row[0] for row in rows if row[0] is not None]
