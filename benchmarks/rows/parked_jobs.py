@@ -16,6 +16,8 @@ from benchmarks.submissions import SINGLE_PATH
 
 NONE = "none parked"
 _UNFINISHED = "select (not exists (select from ready) and not exists (select from running))::int"
+# A job whose signal was accepted is parked until the service resumes it.
+_ALL_ENDED = f"{_UNFINISHED} * (not exists (select from scheduled where job_id = any('{{{{{{jobs}}}}}}'::uuid[])))::int"
 _PARKED = "select array_agg(job_id::text) from (select job_id from scheduled order by job_id limit {count}) p"
 _RESUMED = """
     select percentile_disc(0.5) within group (order by ms), percentile_disc(0.99) within group (order by ms), count(*)
@@ -69,7 +71,8 @@ def resume(context: RunContext, database: str) -> Figures:
         for job_id in job_ids:
             time.sleep(pauses.uniform(SHORTEST_PAUSE, LONGEST_PAUSE))
             send(service.port, job_id)
-        context.server.wait_for(database, _UNFINISHED, wanted=1, within_seconds=DRAIN_SECONDS)
+        ended = _ALL_ENDED.format(jobs=",".join(job_ids))
+        context.server.wait_for(database, ended, wanted=1, within_seconds=DRAIN_SECONDS)
     p50, p99, resumed = context.server.query(database, _RESUMED.format(jobs=",".join(job_ids)))
     return {"resumed_p50_ms": p50, "resumed_p99_ms": p99, "errors": float(count - resumed)}
 
