@@ -110,7 +110,7 @@ STATES: list[tuple[State, str, str]] = [
 async def test_a_node_is_ready_exactly_while_a_submission_would_be_recorded(
     service: Service, state: State, code: str, words: str
 ) -> None:
-    assert (await service.client.get("/readyz")).status_code == 200
+    assert await eventually(service.is_ready)
     async with state(service):
 
         async def answered() -> float:
@@ -131,16 +131,13 @@ async def test_a_node_is_ready_exactly_while_a_submission_would_be_recorded(
             assert int(response.headers["Retry-After"]) >= 1
             assert f'duly_database_errors_total{{code="{code}"}}' in (await service.client.get("/metrics")).text
 
-    async def ready() -> bool:
-        return (await service.client.get("/readyz")).status_code == 200
-
-    await eventually(ready)
+    await eventually(service.is_ready)
     assert (await service.run("echo"))["status"] == "completed"
 
 
 async def test_a_rehearsal_leaves_no_job_behind(service: Service) -> None:
     for _ in range(3):
-        assert (await service.client.get("/readyz")).status_code == 200
+        assert await eventually(service.is_ready)
     assert await service.sql("select from jobs") == []
     assert await service.sql("select from ready") == []
 
@@ -168,11 +165,11 @@ async def test_after_a_full_disk_a_small_submission_proves_nothing(service: Serv
     )
     await service.alter("create trigger fails before insert on jobs for each row execute function fails()")
     large = {"type": "echo", "parameters": "x" * 2000}
-    assert (await service.client.get("/readyz")).status_code == 200
+    assert await eventually(service.is_ready)
     refused(await service.client.post("/api/v1/jobs", json=large), 503, "DATABASE_DISK_FULL")
     refused(await service.client.get("/readyz"), 503, "NOT_READY")
     await service.alter("drop trigger fails on jobs")
-    assert (await service.client.get("/readyz")).status_code == 200
+    assert await eventually(service.is_ready)
     assert (await service.client.post("/api/v1/jobs", json=large)).status_code == 202
     await service.sql("drop function fails")
 

@@ -69,7 +69,7 @@ async def test_an_outcome_that_is_refused_for_good_holds_up_no_other(service: Se
             why = (await service.client.get(f"/api/v1/jobs/{job_id}/why")).json()
             assert (why["status"], why["cause"], why["data"]["what"]) == ("running", "SET_ASIDE", "outcome")
             assert "refused by the DBA" in why["message"]
-            assert (await service.client.get("/readyz")).status_code == 200
+            assert await eventually(service.is_ready)
             assert await metric(service, "duly_outcomes_set_aside") == 1
             assert await metric(service, "duly_items_refused_total") == 1
         view = await service.ended(job_id)

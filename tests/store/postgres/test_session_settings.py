@@ -10,7 +10,7 @@ from duly.lifecycle.maintenance.check import check
 from duly.lifecycle.maintenance.repair import repair
 from duly.store.postgres.database import IDLE_IN_TRANSACTION_SECONDS, PINNED_PLANS, Database
 from duly.store.schema.migrations import differences, migrate
-from tests.support.service import running_service
+from tests.support.service import eventually, running_service
 
 # A session has them until its first statement, which a slow machine may delay.
 THEIRS = {
@@ -93,7 +93,7 @@ async def test_a_service_serves(database_url: str, dba: asyncpg.Connection) -> N
     async with running_service(database_url) as service:
         assert (await service.run("progress", {"steps": 3}))["result"] == "done"
         await dba.fetchval("select pg_sleep(1.2)")  # its sessions are idle, the one that listens too
-        assert (await service.client.get("/readyz")).status_code == 200
+        assert await eventually(service.is_ready)
         assert (await service.run("echo", 5))["result"] == 5
         metrics = (await service.client.get("/metrics")).text
         assert "duly_database_errors_total{" not in metrics
