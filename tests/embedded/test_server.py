@@ -23,7 +23,14 @@ from sqlalchemy import text
 from sqlalchemy.ext.asyncio import create_async_engine
 
 from duly.embedded.folder import Folder, open_folder
-from duly.embedded.server import EmbeddedError, EmbeddedServer, default_data_dir, embedded_server, revive
+from duly.embedded.server import (
+    EmbeddedError,
+    EmbeddedServer,
+    default_data_dir,
+    embedded_server,
+    listens,
+    revive,
+)
 
 OWNER = """
 import json, sys
@@ -232,6 +239,20 @@ async def test_revive_starts_a_killed_server_at_the_same_address(data_dir: Path)
         assert revived.postmaster_pid != server.postmaster_pid
         assert await ask(revived, "SELECT answer FROM kept") == 42
     assert not runs(data_dir)
+
+
+def test_asking_whether_the_server_lives_starts_no_program(data_dir: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with embedded_server(data_dir) as server:
+        with monkeypatch.context() as patch:
+            patch.setattr(subprocess, "Popen", _no_program)
+            assert listens(server)
+            os.kill(server.postmaster_pid, signal.SIGKILL)
+            until(lambda: not listens(server))
+        revive(server)
+
+
+def _no_program(*arguments: object, **_: object) -> None:
+    raise AssertionError(f"started {arguments}")
 
 
 def answers(server: EmbeddedServer) -> bool:

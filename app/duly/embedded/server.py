@@ -40,11 +40,12 @@ _LARGEST_LOG = 16 << 20
 @dataclass(frozen=True, slots=True)
 class EmbeddedServer:
     """Running server. `url` is the same after restarts; `data_folder` is the data directory of PostgreSQL, with its
-    log.
+    log; `socket` is what it listens on.
     """
 
     url: str
     data_folder: Path
+    socket: Path
     postmaster_pid: int
 
 
@@ -91,9 +92,9 @@ def revive(server: EmbeddedServer) -> EmbeddedServer:
 
 def listens(server: EmbeddedServer) -> bool:
     """Returns whether the server accepts connections. Its pid proves nothing: a dead process may remain in the process
-    table.
+    table. Starts no program, since it is asked every second.
     """
-    return _listens(open_folder(server.data_folder.parent))
+    return _accepts(server.socket)
 
 
 def _ensure_running(folder: Folder, *, starting: int) -> EmbeddedServer:
@@ -114,7 +115,7 @@ def _ensure_running(folder: Folder, *, starting: int) -> EmbeddedServer:
                     time.sleep(0.05)
         pid = int((folder.cluster / "postmaster.pid").read_text().split("\n", 1)[0])
     url = f"postgresql://postgres@/duly?host={folder.sockets}&port={PORT}"
-    return EmbeddedServer(url=url, data_folder=folder.cluster, postmaster_pid=pid)
+    return EmbeddedServer(url=url, data_folder=folder.cluster, socket=folder.socket, postmaster_pid=pid)
 
 
 def _answers(folder: Folder) -> bool:
@@ -131,9 +132,13 @@ def _answers(folder: Folder) -> bool:
 
 
 def _listens(folder: Folder) -> bool:
+    return _accepts(folder.socket)
+
+
+def _accepts(path: Path) -> bool:
     with socket.socket(socket.AF_UNIX) as probe:
         try:
-            probe.connect(str(folder.socket))
+            probe.connect(str(path))
         except OSError:
             return False
     return True
