@@ -83,6 +83,9 @@ class Clients:
         async with self._opened(options) as caller:
             yield caller
 
+    async def forget_clients(self) -> None:
+        """Ends what clients of earlier tests still do, such as to connect a stream again."""
+
     def _opened(self, options: dict[str, Any]) -> Any:
         raise NotImplementedError
 
@@ -104,7 +107,8 @@ class ClientsInPage(Clients):
         self._numbers = itertools.count()
         self._callers: dict[int, LineCaller] = {}
 
-    async def load(self) -> None:
+    async def forget_clients(self) -> None:
+        """Loads the page anew: its clients end with it."""
         await self._browser.open(f"{self.site.url}/page.html")
         await self._browser.until("return typeof receive === 'function'")
 

@@ -24,16 +24,16 @@ async def environment(request: pytest.FixtureRequest, package: Path) -> AsyncIte
             yield ClientsInNode(site)
             return
         async with running_browser() as browser:
-            clients = ClientsInPage(site, browser)
-            await clients.load()
-            yield clients
+            yield ClientsInPage(site, browser)
 
 
 @pytest.fixture
 async def clients(environment: Clients) -> Clients:
-    """Environment without faults of its site."""
+    """Environment without faults of its site, and without clients of earlier tests."""
     site = environment.site
+    site.target = None
+    await environment.forget_clients()
     site.cut()
-    site.target, site.holds_streams, site.cuts_polls = None, False, False
+    site.holds_streams, site.cuts_polls = False, False
     site.relayed.clear()
     return environment
