@@ -14,8 +14,10 @@ import httpx
 
 from tests.support.node_packages import program
 from tests.support.service import NO_TLS, eventually
+from tests.support.tcp_servers import free_port
 
 CHROMIUM: Final = "Chromium and its driver are not on this machine: apt-get install chromium chromium-driver"
+PORTS_TRIED: Final = 5
 _SERVES: Final = re.compile(rb"successfully on port (\d+)")
 _KEYS: Final = {"TAB": "\ue004", "ENTER": "\ue007", "ESCAPE": "\ue00c", "SPACE": " "}
 _ARGUMENTS: Final = (
@@ -91,11 +93,8 @@ async def running_browser() -> AsyncIterator[Browser]:
     driver, binary = program("chromedriver", CHROMIUM, name="chromium"), program("chromium", CHROMIUM)
     with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as home:
         environment = os.environ | {"HOME": home, "TMPDIR": home, "TZ": "UTC"}
-        process = await asyncio.create_subprocess_exec(
-            *(driver, "--port=0"), env=environment, stdout=asyncio.subprocess.PIPE
-        )
+        process, base = await _started(driver, environment)
         try:
-            base = f"http://127.0.0.1:{await _port_of(process)}"
             async with (
                 httpx.AsyncClient(base_url=base, timeout=60, verify=NO_TLS, trust_env=False) as client,
                 _session(client, binary) as browser,
@@ -106,13 +105,32 @@ async def running_browser() -> AsyncIterator[Browser]:
             await process.wait()
 
 
-async def _port_of(process: asyncio.subprocess.Process) -> int:
+async def _started(driver: str, environment: dict[str, str]) -> tuple[asyncio.subprocess.Process, str]:
+    """Starts the driver. Returns it, and its URL. It ends at once if its port is taken on any address; then another
+    port is tried.
+    """
+    for _ in range(PORTS_TRIED):
+        process = await asyncio.create_subprocess_exec(
+            driver, f"--port={free_port()}", env=environment, stdout=asyncio.subprocess.PIPE
+        )
+        try:
+            if (port := await _port_of(process)) is not None:
+                return process, f"http://127.0.0.1:{port}"
+        except BaseException:
+            process.kill()
+            raise
+        await process.wait()
+    raise AssertionError(f"chromedriver ended before it served, on {PORTS_TRIED} ports")
+
+
+async def _port_of(process: asyncio.subprocess.Process) -> int | None:
+    """Returns the port that the driver names once it serves; None if it has ended."""
     assert process.stdout is not None
     async with asyncio.timeout(60):
         async for line in process.stdout:
             if (found := _SERVES.search(line)) is not None:
                 return int(found[1])
-    raise AssertionError("chromedriver ended before it served")
+    return None
 
 
 @asynccontextmanager

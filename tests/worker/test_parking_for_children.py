@@ -117,7 +117,8 @@ async def test_a_child_that_ends_in_the_instant_of_the_park_resumes_the_parent(
 
 async def test_children_that_end_together_resume_their_parent_once(database_url: str) -> None:
     gates = [f"together-{n}" for n in range(10)]
-    async with running_service(database_url, handlers=HANDLERS, worker_slots=16) as service:
+    # A slot for each job: the children of the first parents run before the others are submitted, on a slow machine.
+    async with running_service(database_url, handlers=HANDLERS, worker_slots=64) as service:
         parents = [await submit(service, "stepped-parent", f"together-{n}", *gates) for n in range(5)]
         for parent in parents:
             await until_parked(service, parent)
