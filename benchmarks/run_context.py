@@ -142,7 +142,7 @@ SMALL = Sizes(
 
 @dataclass(slots=True)
 class _Builds:
-    """Which build of Duly is measured now, and the template databases of each. Copies of a context share it."""
+    """State that copies of a context share: whether the earlier build is measured now, and the templates of each."""
 
     earlier: bool = False
     templates: dict[bool, dict[str, str]] = field(default_factory=lambda: {False: {}, True: {}})

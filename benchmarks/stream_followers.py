@@ -16,7 +16,7 @@ import uvloop
 
 from benchmarks.open_loop import allow_files
 
-# Each event has one such line, whoever sends it; comments and positions have none.
+# Line of an event, the same from all contestants. Comments and positions do not contain it.
 EVENT = b"event: job_submitted\n"
 # Connections that are being opened at the same time.
 OPENING = 100

@@ -108,7 +108,7 @@ class ClientsInPage(Clients):
         self._callers: dict[int, LineCaller] = {}
 
     async def forget_clients(self) -> None:
-        """Loads the page anew: its clients end with it."""
+        """Reloads the page, which ends its clients."""
         await self._browser.open(f"{self.site.url}/page.html")
         await self._browser.until("return typeof receive === 'function'")
 

@@ -11,7 +11,7 @@ from duly.store.postgres.pooler_probe import PROBE_NAME, keeps_statements
 from duly.store.postgres.session_settings import PooledConnection
 from tests.support.postgres_proxy import postgres_proxy
 
-# What the probe distinguishes a pooler by: it names the statements of its clients anew.
+# Simulates a pooler that renames the statements of its clients, by which the probe recognises it.
 RENAMES = {PROBE_NAME.encode(): b"pool_1_pr3"}
 OURS = "select name from pg_prepared_statements where statement like 'select 40 +%'"
 
