@@ -53,11 +53,14 @@ def faults(service: Service, statement: str, name: str) -> float:
 
 
 async def all_ended(service: Service) -> None:
-    """Returns once every job has ended, and what follows from that is done."""
+    """Returns once every job has ended, and what follows from that is done.
+
+    An outcome that was recorded before an error waits aside to be tried again, which passes points as well.
+    """
 
     async def look() -> bool:
         [[ended]], [[jobs]] = await service.sql(TERMINAL), await service.sql(JOBS)
-        return bool(ended == jobs) and not await service.sql(TO_FOLLOW)
+        return bool(ended == jobs) and not service.node.finisher.waiting and not await service.sql(TO_FOLLOW)
 
     await eventually(look, seconds=SECONDS)
 
