@@ -150,9 +150,9 @@ class Loops:
 
     async def finish(self, name: str) -> None:
         """Ends a loop between two rounds: one cancelled during its statement may leave rows without an owner."""
-        if loop := self._loops.get(name):
-            loop.end()
-            await asyncio.wait([self._tasks[name]], timeout=END_SECONDS)
+        if task := self._tasks.get(name):
+            self._loops[name].end()
+            await asyncio.wait([task], timeout=END_SECONDS)
 
     async def cancel(self, *, exclude: str | None = None) -> None:
         """Cancels all loops that still run, except the one called `exclude`."""

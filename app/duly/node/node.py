@@ -379,10 +379,11 @@ class Node:
 
     async def stop(self) -> None:
         """Ends the loops, leaves the list of nodes and closes everything; after `drain` and the last request."""
-        await self.loops.cancel(exclude="notify")
         with suppress(DatabaseError, TimeoutError):
             async with asyncio.timeout(LAST_FIGURES_SECONDS):
+                await self.loops.finish("figures")  # if cancelled, it would count again what it has just written
                 await self.figures.flush()
+        await self.loops.cancel(exclude="notify")
         with suppress(DatabaseOutage, TimeoutError):
             async with asyncio.timeout(END_SECONDS):
                 await self.heartbeat.leave()

@@ -14,11 +14,12 @@ from duly.domain.ids import new_job_id
 from duly.domain.job import Finished, Lane
 from duly.domain.minute_figures import ALL_QUEUES
 from duly.lifecycle.figures.recorder import FigureRecorder
+from duly.loop import Loop
 from duly.store.figures.minute_figures import add_figures
 from duly.store.postgres.database import Connection, Database, DatabaseOutage
 from duly.telemetry.job_groups import ended_groups
 from duly.telemetry.minute_counts import MinuteCounts
-from tests.support.service import Service, eventually, running_service
+from tests.support.service import BOUND_SECONDS, Service, eventually, running_service
 
 # Summed over the minutes: one may end between two counts.
 ROWS = """
@@ -136,23 +137,55 @@ async def test_a_node_that_stops_writes_its_last_figures(database_url: str, data
     assert ("last", 1) in [row[:2] for row in await rows_in(database)]
 
 
-async def test_a_node_that_stops_waits_some_seconds_for_its_last_figures(database_url: str, database: Database) -> None:
+async def test_a_node_that_stops_waits_for_its_last_figures(
+    database_url: str, database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("duly.lifecycle.figures.recorder.FLUSH_SECONDS", 3600.0)
+    monkeypatch.setattr("duly.node.node.LAST_FIGURES_SECONDS", BOUND_SECONDS)
     async with database.connection() as other, other.transaction():
         async with running_service(database_url) as service:
             await service.run("echo", 1, queue="last")
             await other.execute("lock table minute_figures in exclusive mode")
-            slow = asyncio.create_task(_commit_slowly(service, other))
+            slow = asyncio.create_task(_commit_once_waited_for(service, other))
         await slow
     assert ("last", 1) in [row[:2] for row in await rows_in(database)]
 
 
-async def _commit_slowly(service: Service, other: Connection) -> None:
-    """Releases the table two seconds after a statement has begun to wait for it."""
+async def _commit_once_waited_for(service: Service, other: Connection) -> None:
+    """Releases the table once a statement waits for it."""
 
     async def waited_for() -> bool:
         waits = "select exists (select from pg_locks where not granted and relation = 'minute_figures'::regclass)"
         return bool((await service.sql(waits))[0][0])
 
     await eventually(waited_for)
-    await asyncio.sleep(2)  # a slow database
     await other.execute("commit; begin")
+
+
+async def test_figures_that_are_being_written_when_the_node_stops_are_written_once(
+    database_url: str, database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    written, go_on = asyncio.Event(), asyncio.Event()
+
+    async def answered_late(*arguments: Any) -> None:
+        await add_figures(*arguments)
+        written.set()
+        await go_on.wait()
+
+    async with running_service(database_url) as service:
+        monkeypatch.setattr("duly.lifecycle.figures.recorder.add_figures", answered_late)
+        await service.run("echo", 1, queue="once")
+        (loop,) = [loop for loop in service.node.loops if loop.name == "figures"]
+        loop.wake()
+        await asyncio.wait_for(written.wait(), BOUND_SECONDS)
+        released = asyncio.create_task(_set_once_it_ends(loop, go_on))
+    await released
+    assert ("once", 1) in [row[:2] for row in await rows_in(database)]
+
+
+async def _set_once_it_ends(loop: Loop, go_on: asyncio.Event) -> None:
+    async def ends() -> bool:
+        return loop._ending
+
+    await eventually(ends)
+    go_on.set()
