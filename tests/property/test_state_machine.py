@@ -394,6 +394,7 @@ def ledger(database_url: str) -> Any:
     made.close()
 
 
+@pytest.mark.timeout(1_200)  # some thousand statements, one after another
 @pytest.mark.parametrize("server", ["embedded 18"], indirect=True, scope="session")
 def test_every_promise_holds_after_each_step_of_any_story(ledger: Ledger) -> None:
     class Story(Life):

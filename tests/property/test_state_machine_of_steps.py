@@ -160,6 +160,7 @@ def ledger(database_url: str) -> Any:
     made.close()
 
 
+@pytest.mark.timeout(1_200)  # some thousand statements, one after another
 @pytest.mark.parametrize("server", ["embedded 18"], indirect=True, scope="session")
 def test_every_promise_holds_with_steps_waits_holds_and_compensations(ledger: Ledger) -> None:
     class Story(LifeWithSteps):

@@ -1,6 +1,6 @@
 """Job types of handlers are declared when a worker starts."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, MutableMapping, Sequence
 from typing import Any
 
 import pytest
@@ -55,6 +55,11 @@ async def version(database: Database) -> int:
         return await read_types_version(connection)
 
 
+def of_types(logs: Sequence[MutableMapping[str, Any]]) -> list[MutableMapping[str, Any]]:
+    """Returns the lines about this job type, without those of a service in the background."""
+    return [entry for entry in logs if entry.get("job_type") == "order"]
+
+
 async def test_the_types_of_handlers_are_declared_with_their_options_once(database: Database) -> None:
     types = registry(timeout=60, max_attempts=2, retry=fixed(3), queue="orders")
     before = await version(database)
@@ -97,11 +102,11 @@ async def test_a_change_that_waiting_jobs_do_not_fit_is_declared_with_a_warning(
     await changed.declare()
     with capture_logs() as logs:
         assert await changed.step() == START_SECONDS
-        assert logs == []
+        assert of_types(logs) == []
         while await changed.step() == 0:
             pass
-    [warning] = [entry for entry in logs if entry["log_level"] == "warning"]
-    assert (warning["action"], warning["job_type"]) == ("waiting_jobs_do_not_fit", "order")
+    [warning] = of_types(logs)
+    assert (warning["log_level"], warning["action"]) == ("warning", "waiting_jobs_do_not_fit")
     assert (warning["jobs"], warning["examined"]) == (2, 3)
 
 
