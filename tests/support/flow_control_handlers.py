@@ -79,7 +79,7 @@ async def guarded_by_code(parameters: Gated) -> str:
     return await _troubled("guarded-by-code", parameters)
 
 
-@handlers.register("guarded-retried", retry=fixed(0.3), breaker=CircuitBreaker(failures=2, seconds=3600))
+@handlers.register("guarded-retried", retry=fixed(600), breaker=CircuitBreaker(failures=2, seconds=3600))
 async def guarded_retried() -> None:
     """Counts its attempts."""
     raise ValueError("it broke")

@@ -69,7 +69,10 @@ async def test_it_opens_after_failures_of_one_kind_in_a_row_and_holds_the_type_b
 
 async def test_every_attempt_counts_not_every_job(service: Service) -> None:
     job = await service.submit("guarded-retried")
+    await eventually(lambda: counted(service, 1, "guarded-retried"))
+    await service.make_due()
     await eventually(lambda: is_state(service, "open", "guarded-retried"))
+    await service.make_due()
     view = await service.until(job["jobId"], lambda view: view["waitingFor"] == "worker")
     assert view["attempt"] == 2
     assert (await service.run("unguarded"))["status"] == "completed"
