@@ -1,5 +1,6 @@
 """A timeout limits the call of a handler: what comes before the call does not count."""
 
+import time
 from collections.abc import Awaitable, Callable
 
 import pytest
@@ -23,6 +24,18 @@ async def lingering(start_service: StartService) -> Service:
 async def test_lingering_does_not_count_to_the_timeout(lingering: Service) -> None:
     view = await lingering.run("lingers-longer", timeoutSeconds=3.5)
     assert (view["status"], view["attempt"]) == ("completed", 1)
+
+
+async def test_an_event_loop_that_is_late_to_call_a_batch_does_not_use_up_its_timeout(lingering: Service) -> None:
+    job_id = (await lingering.submit("lingers", timeoutSeconds=0.2))["jobId"]
+    await lingering.until(job_id, lambda view: view["status"] == "running")
+    _block_the_loop(0.8)
+    await lingering.node.worker.pool.watch()  # before the batch, whose time has come as well
+    assert (await lingering.ended(job_id))["status"] == "completed"
+
+
+def _block_the_loop(seconds: float) -> None:
+    time.sleep(seconds)
 
 
 async def test_the_call_is_bounded_however_long_it_has_lingered(lingering: Service) -> None:

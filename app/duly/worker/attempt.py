@@ -61,6 +61,7 @@ class Attempt:
 
     Attributes:
         deadline: by the event loop's clock, in seconds; counted from the start of the handler's call.
+        awaits_call: True while something else, which may be late, is to call its handler; `deadline` does not end it.
         recorded_deadline: the deadline in the database, after which others may end the attempt.
         stopped: the outcome with which it was stopped.
         lines: number of lines that it has logged.
@@ -73,6 +74,7 @@ class Attempt:
     handler: RegisteredHandler
     reports: Reports
     deadline: float = math.inf
+    awaits_call: bool = False
     recorded_deadline: float = math.inf
     task: asyncio.Task[Any] | None = None
     begun: bool = False
@@ -88,6 +90,7 @@ class Attempt:
     def start_clock(self, seconds: float = 0.0) -> None:
         """Sets the deadline: the handler is called now, or within this number of seconds."""
         self.deadline = asyncio.get_running_loop().time() + seconds + self.claimed.timeout_seconds
+        self.awaits_call = seconds > 0
 
     def stop(self, why: Outcome) -> None:
         """Interrupts the handler; the first outcome counts."""

@@ -288,7 +288,7 @@ class Pool:
         """Runs one round of the watch loop: stops attempts past their deadline. One timer serves all attempts."""
         now = asyncio.get_running_loop().time()
         for attempt in list(self._attempts.values()):
-            if attempt.deadline <= now:
+            if attempt.deadline <= now and not attempt.awaits_call:
                 attempt.stop(TimedOut(attempt.claimed.timeout_seconds))
         self._deadlines.collect_moved(self._attempts.values(), now)
         for claimed in self._prefetch.take_stale():
