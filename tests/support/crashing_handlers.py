@@ -1,6 +1,5 @@
 """Handlers that end or misuse the process in which they run."""
 
-import asyncio
 import os
 import signal
 import subprocess
@@ -102,12 +101,6 @@ def helped(job: JobContext) -> None:
     """Writes the process id of a helper process that it starts, and hangs."""
     job.progress(1, str(subprocess.Popen(["sleep", "600"]).pid))
     time.sleep(600)
-
-
-@handlers.register("brief", isolation="process", timeout=0.7, max_attempts=1)
-async def brief() -> str:
-    await asyncio.sleep(0.01)
-    return "done"
 
 
 @handlers.register("says-and-dies", isolation="process", max_attempts=1)

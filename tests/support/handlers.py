@@ -185,7 +185,7 @@ thread_gate = threading.Event()
 thread_entered = threading.Event()
 
 
-@handlers.register("plain-block", timeout=0.3, max_attempts=1)
+@handlers.register("plain-block", max_attempts=1)
 def plain_blocking(job: JobContext) -> str:
     thread_entered.set()
     thread_gate.wait(300)

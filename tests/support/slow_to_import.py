@@ -10,11 +10,11 @@ from duly import Handlers
 handlers = Handlers()
 
 if multiprocessing.parent_process() is not None:
-    time.sleep(1.2)
+    time.sleep(3.2)
     if (missing := os.environ.get("TEST_MISSING")) and not Path(missing).exists():
         raise RuntimeError("not installed yet")
 
 
-@handlers.register("slowly-imported", isolation="process", timeout=0.8, max_attempts=1)
+@handlers.register("slowly-imported", isolation="process", timeout=3, max_attempts=1)
 def quick() -> int:
     return os.getpid()

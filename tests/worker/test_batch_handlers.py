@@ -2,15 +2,18 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable, Iterator
+from dataclasses import replace
 from typing import Any
 
 import pytest
 from structlog.testing import capture_logs
 
 from duly.api.queues.job_type_models import JobTypeBody
+from duly.handlers.registry import Registry
 from tests.support import batch_handlers as support
 from tests.support.handlers import gate, has_entered
 from tests.support.service import Service, eventually, running_service
+from tests.support.timeouts import time_out
 
 StartService = Callable[..., Awaitable[Service]]
 HANDLERS = ("tests.support.handlers", "tests.support.batch_handlers")
@@ -238,15 +241,24 @@ async def test_a_call_that_will_not_stop_keeps_one_slot_until_it_ends(start_serv
 
 async def test_the_first_waits_for_more_until_the_slots_are_full(start_service: StartService) -> None:
     service = await start_service(handlers=HANDLERS, worker_slots=4)
+    linger_for_an_hour(service, "batch-fills")
     first = await submit_each(service, "batch-fills", named("a"))
     await until_running(service, first)
     more = await submit_each(service, "batch-fills", named("b", "c"))
     await until_running(service, more)
     assert support.calls == []
     last = await submit_each(service, "batch-fills", named("d"))
-    async with asyncio.timeout(support.LONGEST / 2):  # long before it has lingered to the end
-        await ended_each(service, first + more + last)
+    await ended_each(service, first + more + last)
     assert support.calls == [["a", "b", "c", "d"]]
+
+
+def linger_for_an_hour(service: Service, job_type: str) -> None:
+    """Lets the calls of a type begin only when they are full. A registration may not ask for that."""
+    handlers = dict(service.node.registry)
+    batch = handlers[job_type].batch
+    assert batch is not None
+    handlers[job_type] = replace(handlers[job_type], batch=replace(batch, linger_seconds=3600.0))
+    service.node.registry.replace(Registry(handlers.values()))
 
 
 async def test_the_first_waits_no_longer_than_it_lingers(batching: Service) -> None:
@@ -298,8 +310,10 @@ async def test_a_plain_function_gets_them_in_a_thread(batching: Service) -> None
 
 async def test_a_thread_that_nobody_waits_for_keeps_one_slot_until_it_ends(start_service: StartService) -> None:
     service = await start_service(handlers=HANDLERS, worker_slots=2)
-    ids = await submit_each(service, "batch-plain-block", named("a", "b"), timeoutSeconds=0.3)
+    ids = await submit_each(service, "batch-plain-block", named("a", "b"))
     assert await asyncio.to_thread(support.thread_entered.wait, 60)
+    for job_id in ids:
+        await time_out(service, job_id)
     assert [view["error"]["code"] for view in await ended_each(service, ids)] == ["TIMED_OUT"] * 2
     executors = service.node.worker.pool._executors
     assert executors.abandoned_threads == 1

@@ -3,11 +3,13 @@
 import asyncio
 import threading
 from collections.abc import Awaitable, Callable, Iterator
+from typing import Any
 
 import pytest
 
 from tests.support import handlers as support
 from tests.support.service import Service, eventually
+from tests.support.timeouts import time_out
 
 StartService = Callable[..., Awaitable[Service]]
 
@@ -19,6 +21,19 @@ def gate() -> Iterator[threading.Event]:
     support.thread_entered.clear()
     yield support.thread_gate
     support.thread_gate.set()
+
+
+async def blocked_thread(service: Service) -> str:
+    """Submits a job that blocks its thread, and waits until it does."""
+    support.thread_entered.clear()
+    job_id: str = (await service.submit("plain-block"))["jobId"]
+    assert await asyncio.to_thread(support.thread_entered.wait, 60)
+    return job_id
+
+
+async def timed_out(service: Service, job_id: str) -> dict[str, Any]:
+    await time_out(service, job_id)
+    return await service.ended(job_id)
 
 
 async def test_a_plain_function_runs_beside_the_loop_and_tells_its_progress(service: Service) -> None:
@@ -40,14 +55,14 @@ async def test_progress_is_recorded_when_the_call_returns(service: Service) -> N
 
 
 async def test_a_timeout_is_recorded_while_the_thread_still_runs(service: Service, gate: threading.Event) -> None:
-    view = await service.run("plain-block")
+    view = await timed_out(service, await blocked_thread(service))
     assert (view["status"], view["error"]["code"]) == ("failed", "TIMED_OUT")
     assert not gate.is_set()
 
 
 async def test_a_hung_thread_keeps_its_slot_until_it_ends(start_service: StartService, gate: threading.Event) -> None:
     service = await start_service(worker_slots=1)
-    assert (await service.run("plain-block"))["error"]["code"] == "TIMED_OUT"
+    assert (await timed_out(service, await blocked_thread(service)))["error"]["code"] == "TIMED_OUT"
     next_job = (await service.submit("echo", {"n": 1}))["jobId"]
     # A round of claiming passes, and finds no slot.
     looked = await service.client.get(f"/api/v1/jobs/{next_job}", params={"wait": 1})
@@ -60,9 +75,8 @@ async def test_two_hung_threads_keep_two_slots_and_give_both_back(
     start_service: StartService, gate: threading.Event
 ) -> None:
     service = await start_service(worker_slots=2)
-    hung = [(await service.submit("plain-block"))["jobId"] for _ in range(2)]
-    for job_id in hung:
-        assert (await service.ended(job_id))["error"]["code"] == "TIMED_OUT"
+    for job_id in [await blocked_thread(service) for _ in range(2)]:
+        assert (await timed_out(service, job_id))["error"]["code"] == "TIMED_OUT"
     executors = service.node.worker.pool._executors
     assert executors.abandoned_threads == 2
     gate.set()

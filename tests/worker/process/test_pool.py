@@ -12,6 +12,7 @@ import pytest
 from structlog.testing import capture_logs
 
 from tests.support.service import Service, eventually, running_service
+from tests.support.timeouts import time_out
 
 StartService = Callable[..., Awaitable[Service]]
 
@@ -101,9 +102,9 @@ async def test_a_child_killed_by_the_system_fails_its_attempt(service: Service) 
 
 
 async def test_a_timeout_kills_the_child(service: Service) -> None:
-    await service.run("process", {})  # the child is up: starting it is not to use up the timeout
-    job_id = (await service.submit("process-tell-pid", timeoutSeconds=6))["jobId"]
+    job_id = (await service.submit("process-tell-pid"))["jobId"]
     pid = await pid_of(service, job_id)
+    await time_out(service, job_id)
     view = await service.ended(job_id)
     assert (view["status"], view["error"]["code"]) == ("failed", "TIMED_OUT")
     await gone(pid)
