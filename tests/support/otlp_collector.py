@@ -26,7 +26,8 @@ class CollectedSpan:
     links: list[tuple[str, str]]
     events: list[dict[str, Any]]
     status: int
-    seconds: float
+    began_ns: int
+    ended_ns: int
     resource: dict[str, Any]
     scope: str
 
@@ -117,7 +118,8 @@ def _spans_of(request: ExportTraceServiceRequest) -> Iterator[CollectedSpan]:
                     [(link.trace_id.hex(), link.span_id.hex()) for link in span.links],
                     [{"name": event.name} | _values(event.attributes) for event in span.events],
                     span.status.code,
-                    (span.end_time_unix_nano - span.start_time_unix_nano) / 1e9,
+                    span.start_time_unix_nano,
+                    span.end_time_unix_nano,
                     _values(resource.resource.attributes),
                     scope.scope.name,
                 )

@@ -174,7 +174,7 @@ async def test_the_parts_of_a_parked_attempt_are_spans_of_one_trace_and_its_retr
     assert [span.attributes["duly.job.outcome"] for span in (before, after, retry)] == ["parked", "failed", "completed"]
     assert is_child(before, send)
     assert is_child(after, send)
-    assert before.seconds < 5
+    assert before.ended_ns <= after.began_ns
     assert retry.links == [send.context, after.context]
     [first] = [span for span in collector.named("step first") if span.trace_id == send.trace_id]
     [child_step] = [span for span in collector.named("step child") if span.trace_id == send.trace_id]

@@ -12,7 +12,7 @@ from structlog.testing import capture_logs
 from duly.api.jobs.job_logs import LogPage
 from tests.support import handlers as support
 from tests.support.response_checks import TIME, invalid_paths, refused
-from tests.support.service import Service, eventually, running_service
+from tests.support.service import BOUND_SECONDS, Service, eventually, running_service
 
 StartService = Callable[..., Awaitable[Service]]
 HANDLERS = ("tests.support.handlers", "tests.support.log_and_checkpoint_handlers")
@@ -197,8 +197,11 @@ async def test_recording_can_be_switched_off(start_service: StartService) -> Non
     assert [line["event"] for line in logs if line.get("action") == "job_log"] == ["line 1", "line 2"]
 
 
-async def test_what_a_handler_says_while_its_node_goes_down_is_recorded(database_url: str) -> None:
+async def test_what_a_handler_says_while_its_node_goes_down_is_recorded(
+    database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """The node waits some seconds for a slow database."""
+    monkeypatch.setattr("duly.node.node.LAST_RECORDS_SECONDS", BOUND_SECONDS)
     async with running_service(database_url, handlers=HANDLERS, shutdown_grace_seconds=0) as service:
         job_id = (await service.submit("say-and-wait", {"name": "down"}))["jobId"]
         await support.has_entered("down").wait()

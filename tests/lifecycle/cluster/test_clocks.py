@@ -151,6 +151,7 @@ async def test_the_offset_is_a_gauge_and_a_warning_from_the_start_and_follows_th
     off = Off(2 * HOUR)
     with capture_logs() as lines:
         node = await start_service(clock=DatabaseClock(wall=off))
+        await eventually(partial(quick_heartbeat, node))
 
         async def gauge() -> float:
             text = (await node.client.get("/metrics")).text
