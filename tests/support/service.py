@@ -13,6 +13,7 @@ import asyncpg
 import httpx
 import pytest
 
+from duly.cli.database_wait import DatabaseWait
 from duly.cli.http_server import http_server
 from duly.domain.builtin_types import chosen_builtin_types
 from duly.domain.database_clock import DatabaseClock
@@ -149,7 +150,9 @@ def settings_of_tests(**settings: Any) -> Settings:
             "handlers": ("tests.support.handlers",),
             "webhook_allow_networks": ("127.0.0.0/8",),
             "shutdown_grace_seconds": 0.2,
-            "lease_seconds": 15,  # a slow machine may stop the event loop of the tests for seconds
+            # A slow machine may stop the event loop of the tests for seconds.
+            "lease_seconds": 15,
+            "webhook_connect_seconds": 15,
             **settings,
         }
     )
@@ -170,7 +173,8 @@ async def running_service(
     builtin = chosen_builtin_types(chosen.builtin_types)
     registry = load_registry(chosen.handlers, client=client_for_jobs(chosen), builtin=builtin)
     node = Node(chosen, database, registry, webhook_secret="whsec_dGVzdA==", keyring=keyring, clock=clock)
-    await node.start()
+    # As `duly serve` does: registering has a time limit, which a slow machine may exceed.
+    await DatabaseWait(BOUND_SECONDS, asyncio.Event()).retried(node.start)
     listening = socket.socket()
     listening.bind(("127.0.0.1", 0))
     listening.listen(512)
