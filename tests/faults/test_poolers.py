@@ -129,17 +129,18 @@ async def test_statements_are_prepared_exactly_where_the_pooler_keeps_them(datab
 async def test_timeouts_of_the_operator_do_not_cut_our_work(database_url: str, mode: str) -> None:
     name = database_url.partition("?")[0].rpartition("/")[2]
     dba = await asyncpg.connect(database_url)
+    # A session has them until its first statement, which a slow machine may delay.
     for timeout in ("statement_timeout", "lock_timeout", "idle_in_transaction_session_timeout", "idle_session_timeout"):
-        await dba.execute(f"alter database {name} set {timeout} = '150ms'")
+        await dba.execute(f"alter database {name} set {timeout} = '1s'")
     async with pooler(database_url, mode=mode) as url:
         database = Database(url, connections=2, transaction_pooling=mode == "transaction")
         for flow in (database.connection, database.hot().use):
             async with flow() as connection:
-                await connection.fetchval("select pg_sleep(0.3)")
+                await connection.fetchval("select pg_sleep(1.2)")
                 async with connection.transaction():
                     await connection.fetchval("select 1")
                     await dba.fetchval("set statement_timeout = 0")
-                    await dba.fetchval("select pg_sleep(0.3)")  # meanwhile our transaction is idle
+                    await dba.fetchval("select pg_sleep(1.2)")  # meanwhile our transaction is idle
                     assert await connection.fetchval("select 2") == 2
         await database.close()
     await dba.execute(f"alter database {name} reset all")

