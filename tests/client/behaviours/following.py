@@ -51,6 +51,7 @@ async def waiting_continues_across_a_restart(stage: Stage) -> None:
     job_id = await submitted(stage.caller, "wait-for-gate", {"name": "waited for"})
     waiting = asyncio.create_task(stage.caller.call("wait", jobId=job_id))
     await has_entered("waited for").wait()
+    await stage.requested(f"{job_id}/events/stream")  # a first request that fails is given up soon
     await stage.restart()
     gate("waited for").set()
     async with asyncio.timeout(BOUND_SECONDS):

@@ -8,7 +8,7 @@ from typing import Any, TypeAlias
 from duly.client import AsyncClient, Client
 from tests.client.behaviours.callers import AsyncCaller, Caller, SyncCaller
 from tests.support.cutting_proxy import CuttingProxy, cutting_proxy
-from tests.support.service import Service, running_service
+from tests.support.service import Service, eventually, running_service
 from tests.support.webhook_receiver import Receiver
 
 # Opens a client of the service at a URL, with an API key or without.
@@ -68,6 +68,15 @@ class Stage:
         """Stops the service, and starts it again."""
         await self.stop()
         await self.start()
+
+    async def requested(self, part: str, *, exactly: bool = False) -> None:
+        """Waits until a request whose target has this part (or, `exactly`, ends with it) has been sent."""
+
+        async def look() -> bool:
+            targets = [target for _, target, _ in self.proxy.heads]
+            return any(target.endswith(part) if exactly else part in target for target in targets)
+
+        await eventually(look)
 
 
 @asynccontextmanager
