@@ -20,6 +20,8 @@ from tests.support.client_site import PROGRAMS, Site
 from tests.support.node_packages import NODE, node_20, node_packages, program
 from tests.typescript_types import PACKAGE
 
+# Ends the lines to a client.
+_LAST: Final = b"last"
 _SOURCES: Final = ("src", "test", "scripts", "*.json", "README.md", "LICENSE")
 
 
@@ -118,19 +120,22 @@ class ClientsInPage(Clients):
         lines: asyncio.Queue[bytes] = asyncio.Queue()
         await self._browser.run("openClient(arguments[0], arguments[1])", number, options)
         self._callers[number] = LineCaller(lines.put_nowait)
-        tasks = [asyncio.create_task(self._send(number, lines)), asyncio.create_task(self._receive())]
+        closed = asyncio.Event()
+        tasks = [asyncio.create_task(self._send(number, lines)), asyncio.create_task(self._receive(closed))]
         try:
             yield self._callers[number]
         finally:
-            for task in tasks:
-                task.cancel()
+            # Not in the middle of a command, which the browser would run nevertheless, later.
+            closed.set()
+            lines.put_nowait(_LAST)
+            await asyncio.gather(*tasks)
 
     async def _send(self, number: int, lines: asyncio.Queue[bytes]) -> None:
-        while True:
-            await self._browser.run("receive(arguments[0], arguments[1])", number, (await lines.get()).decode())
+        while (line := await lines.get()) is not _LAST:
+            await self._browser.run("receive(arguments[0], arguments[1])", number, line.decode())
 
-    async def _receive(self) -> None:
-        while True:
+    async def _receive(self, closed: asyncio.Event) -> None:
+        while not closed.is_set():
             for number, line in await self._browser.run("return outbox.splice(0)"):
                 self._callers[number].note(line.encode())
             await asyncio.sleep(0.02)
