@@ -6,6 +6,7 @@ The cases are generated from the OpenAPI document and the table of socket messag
 import asyncio
 import json
 from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
 from typing import Any, NamedTuple
 
 import httpx
@@ -13,6 +14,7 @@ import pytest
 
 from duly.api.server.route_scopes import MESSAGE_SCOPES
 from duly.domain.ids import new_job_id
+from duly.lifecycle.submit import queue_limit, submission_limiter
 from tests.support import handlers as test_handlers
 from tests.support.database_pool import TestDatabases
 from tests.support.handlers import gate
@@ -49,6 +51,16 @@ class Tenants(NamedTuple):
 @pytest.fixture(scope="module")
 async def tenants(server: Server, databases_of: Callable[[Server], TestDatabases]) -> AsyncIterator[Tenants]:
     test_handlers.forget()
+    with pytest.MonkeyPatch.context() as patch:
+        # What is known of a tenant that submits nothing for a while is read again, by the first request of a case.
+        patch.setattr(submission_limiter, "KEPT_SECONDS", 3600)
+        patch.setattr(queue_limit, "REMEMBERED_SECONDS", 3600)
+        async with _tenants(server, databases_of) as made:
+            yield made
+
+
+@asynccontextmanager
+async def _tenants(server: Server, databases_of: Callable[[Server], TestDatabases]) -> AsyncIterator[Tenants]:
     async with (
         databases_of(server).lent() as url,
         running_receiver() as receiver,
