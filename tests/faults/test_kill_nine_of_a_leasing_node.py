@@ -28,6 +28,7 @@ REPORT = {"progress": 50, "message": "half", "checkpoint": {"row": 1}, "logs": [
 CHILDREN = {"jobs": [{"type": "echo", "queue": "children"}]}
 DEFAULT = {"queues": ["default"], "max": 2}
 FINAL = {200, 202, 409}
+TRIES = 5
 
 
 @dataclass
@@ -126,10 +127,12 @@ async def test_wherever_a_node_is_killed_a_worker_ends_its_job_once_with_its_chi
     assert len(points) > 40
     for point in points:
         async with scene.worker(point) as (node, worker):
-            job_id = await worker.work()
+            for _ in range(TRIES):  # on a slow machine, a job may come before the claim that is to wait for it
+                await ended_once(scene.service, await worker.work())
+                if not node.alive:
+                    break
             node.stop()
             assert await node.ended() == -signal.SIGKILL, point
-        await ended_once(scene.service, job_id)
 
 
 async def ended_once(service: Service, job_id: str) -> None:
