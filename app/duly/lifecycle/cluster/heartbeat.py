@@ -16,6 +16,11 @@ from duly.store.queue.running import find_cancel_requested
 
 log = structlog.stdlib.get_logger("duly.heartbeat")
 
+# A timer that is later than this was kept by the process itself, which stood still.
+LATE_SECONDS = 0.5
+# The last share of a lease is for the handlers to stop.
+LAST_SHARE = 1 / 12
+
 
 class Heartbeat:
     """Registers this node, under a new id at each start, and renews its lease.
@@ -44,7 +49,7 @@ class Heartbeat:
         self._clock = clock
         self._lost = lost
         self._report = report
-        self._renewed_at = time.monotonic()
+        self._renewed_at = self._stops_at = time.monotonic()
         self._overdue: asyncio.TimerHandle | None = None
         self._registered = False
         self.draining = False
@@ -127,9 +132,24 @@ class Heartbeat:
     def _renewed(self, asked_at: float) -> None:
         """Sets when attempts stop unless the lease is renewed before, even if the next heartbeat hangs."""
         self._renewed_at = asked_at
+        self._stop_at(asked_at + self._lease_seconds * 2 / 3)
+
+    def _stop_at(self, moment: float) -> None:
         self._forget_timer()
-        left = asked_at + self._lease_seconds * 2 / 3 - time.monotonic()
-        self._overdue = asyncio.get_running_loop().call_later(max(0.0, left), self._lost)
+        self._stops_at = moment
+        left = max(0.0, moment - time.monotonic())
+        self._overdue = asyncio.get_running_loop().call_later(left, self._stop_in_time)
+
+    def _stop_in_time(self) -> None:
+        """Stops the attempts of this node before others may start them again. If this process stood still meanwhile,
+        it has half of the time that is left to renew its lease.
+        """
+        now = time.monotonic()
+        left = self._renewed_at + self._lease_seconds - now
+        if now - self._stops_at > LATE_SECONDS and left > self._lease_seconds * LAST_SHARE:
+            self._stop_at(now + left / 2)
+        else:
+            self._lost()
 
     def _forget_timer(self) -> None:
         if self._overdue is not None:
@@ -137,9 +157,8 @@ class Heartbeat:
             self._overdue = None
 
     def _stop_if_overdue(self) -> None:
-        """Stops the attempts of this node before others may start them again."""
-        if self._registered and time.monotonic() - self._renewed_at > self._lease_seconds * 2 / 3:
-            self._lost()
+        if self._registered and time.monotonic() > self._stops_at:
+            self._stop_in_time()
 
     async def leave(self) -> None:
         """Removes this node from the list of nodes. Its attempts must have ended."""
