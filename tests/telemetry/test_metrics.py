@@ -40,9 +40,13 @@ async def test_counters_follow_jobs_attempts_deliveries_and_refusals(start_servi
     before = await _samples(service)
     assert before["duly_jobs_accepted_total"] == 0
 
+    async def nothing_to_claim() -> bool:
+        return not service.node.worker.claimer.may_find_jobs
+
     await service.run("echo", 1, callbackUrl=receiver.url)
     await receiver.next()
     await service.run("raise", {"succeed_on": 2}, queue="reports")
+    await eventually(nothing_to_claim)  # else the next job does not start with its submission
     await service.run("fail")
     await service.client.post("/api/v1/jobs", json={"type": "none"})
 
