@@ -63,12 +63,13 @@ class Pinned(Protocol):
 
 
 class Cells:
-    """The cells of a process, as requests see them.
+    """The cells of a process, as requests see them, by their places in its list. A process that serves the API has all
+    cells, so that the place of each is its number.
 
     Args:
         nodes: the node of each cell, in order of their numbers.
         routes: the routes, which belong to no node.
-        serves: returns whether the database of a cell serves.
+        serves: returns whether the database of the cell of this number serves.
         pinned: queues, by tenant and name, whose jobs are all in one cell.
     """
 
@@ -83,7 +84,8 @@ class Cells:
         self.nodes = nodes
         self.count = len(nodes)
         self.leftovers: set[asyncio.Task[object]] = set()  # see `duly.api.server.cell_reads`
-        self.serves: Callable[[int], bool] = serves or (lambda _cell: True)
+        self._numbers = [node.cell.number for node in nodes]
+        self.serves: Callable[[int], bool] = _by_place(serves or (lambda _cell: True), self._numbers)
         self._pinned = pinned
         self._routes = routes
         self._shared = [{NODE: node, READER: SubmissionReader(node)} for node in nodes]
@@ -103,7 +105,7 @@ class Cells:
 
     def away(self) -> list[int]:
         """Returns the numbers of the cells that do not serve."""
-        return [cell for cell in range(self.count) if not self.serves(cell)]
+        return [number for place, number in enumerate(self._numbers) if not self.serves(place)]
 
     def next_serving(self) -> int:
         """Returns the cell that serves a request that any may serve: in turns, for `TURN_SECONDS` each, so that jobs
@@ -204,6 +206,13 @@ class Cells:
         for name in (RESPOND, PARSED, "route", "path_params", "endpoint", "router", "app", "state"):
             inner.pop(name, None)
         return inner
+
+
+def _by_place(serves: Callable[[int], bool], numbers: Sequence[int]) -> Callable[[int], bool]:
+    """Returns whether a cell serves, as a function of its place in a list of numbers."""
+    if list(numbers) == list(range(len(numbers))):
+        return serves
+    return lambda place: serves(numbers[place])
 
 
 def _away(cell: int) -> CellAnswer:

@@ -19,7 +19,7 @@ def cells_of_process(settings: Settings, cells: tuple[Cell, ...]) -> tuple[Cell,
 
 def settings_of_cell(settings: Settings, cell: Cell, *, count: int) -> Settings:
     """Returns the settings of the node of a cell, of so many."""
-    worked = len(settings.work_cells) or count
+    worked = len(set(settings.work_cells)) or count
     roles = settings.roles if works(settings, cell.number) else (Role.API,)
     return settings.model_copy(
         update={
