@@ -5,7 +5,10 @@ from collections.abc import Awaitable, Callable
 from typing import Any
 
 import httpx
+import pytest
 
+from duly.domain.job import Accepted, NewJob
+from duly.store.postgres.database import DatabaseOutage
 from tests.support.cells import CellService, key_in
 from tests.support.service import BOUND_SECONDS, eventually
 from tests.support.websocket_client import socket_to
@@ -101,3 +104,56 @@ async def leases_of_each_cell(cells: CellService) -> list[str]:
             leases: list[dict[str, Any]] = answer.json()["leases"]
             found |= {cells.cell_of(lease["job"]["jobId"]): lease["leaseId"] for lease in leases}
     return [found[cell] for cell in range(cells.count)]
+
+
+async def test_a_submission_for_any_cell_goes_to_another_one_if_its_own_refuses_connections(
+    cells: CellService, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tried = await refuse_unnoticed(cells, monkeypatch)
+    while not tried:
+        answer = await cells.client.post(JOBS, json={"type": "echo", "parameters": {}})
+        assert answer.status_code == 202, answer.text
+        assert cells.cell_of(answer.json()["jobId"]) != AWAY
+
+
+async def test_one_that_may_be_recorded_goes_to_no_other_cell(
+    cells: CellService, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    submitter = cells.nodes[AWAY].submitter
+
+    async def loses_response(*_: Any) -> None:
+        submitter._record_once = record_once  # type: ignore[method-assign]  # for the second time
+        raise DatabaseOutage("the connection broke after the commit")
+
+    record_once = submitter._record_once
+    tried = await refuse_unnoticed(cells, monkeypatch)
+    submitter._record_once = loses_response  # type: ignore[method-assign, assignment]
+    while True:
+        answer = await cells.client.post(JOBS, json={"type": "echo", "parameters": {}})
+        if tried:
+            break
+        assert answer.status_code == 202, answer.text
+    assert answer.status_code == 503, answer.text
+
+
+async def refuse_unnoticed(cells: CellService, monkeypatch: pytest.MonkeyPatch) -> list[object]:
+    """Lets a cell refuse connections before the process knows. Returns a list to which its submissions are added."""
+    node, tried = cells.nodes[AWAY], list[object]()
+    first = {"type": "echo", "parameters": {}}
+    answer = await cells.request("PUT", f"{JOBS}/{node.clock.ids.new()}", json=first)  # limits are read with the first
+    assert answer.status_code in {200, 202}, answer.text
+    monkeypatch.setattr(cells.group._watches[AWAY], "_went", lambda _error: None)
+    cells.cells.proxies[AWAY].refuse()
+
+    async def closed() -> bool:
+        return all(connection.is_closed() for connection in node.database._hot.connections)
+
+    await eventually(closed)
+    submit = node.submitter.submit
+
+    def noted(job: NewJob) -> Awaitable[Accepted]:
+        tried.append(job)
+        return submit(job)
+
+    monkeypatch.setattr(node.submitter, "submit", noted)
+    return tried

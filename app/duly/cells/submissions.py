@@ -14,11 +14,12 @@ from duly.api.batches.batch_reader import MOST_ERRORS
 from duly.api.jobs.submission_headers import key_text
 from duly.api.jobs.submission_reader import reader_of
 from duly.api.jobs.submit_job import PREFIX
-from duly.api.server.scope_values import PARSED, headers_of, tenant_of
+from duly.api.server.scope_values import NODE, PARSED, headers_of, tenant_of
 from duly.cells.local_call import Cells
 from duly.cells.placing import BatchPlacing, Places, place
 from duly.domain.ids import parse_job_id
 from duly.errors import Invalid, PathError
+from duly.store.postgres.database import NothingSent
 
 JOBS_AT_A_TIME: Final = 1_000
 
@@ -36,9 +37,28 @@ class PlacedSubmission:
         path: str = scope["path"]
         own = parse_job_id(path.removeprefix(PREFIX)) if scope["method"] == "PUT" else None
         cell = place(value, places_of(self._cells, scope), key=key_text(headers_of(scope)), own=own)
-        if cell is not None:
-            self._cells.move(scope, cell)
+        if cell is None:
+            await self._submit_to_any(scope, receive, send)
+            return
+        self._cells.move(scope, cell)
         await self._submit(scope, receive, send)
+
+    async def _submit_to_any(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Submits a job for which each cell will do: in another one if the first cannot be connected to. A job of which
+        something was sent may be recorded, and is not submitted again.
+        """
+        tried: set[int] = set()
+        while True:
+            try:
+                await self._submit(scope, receive, send)
+            except NothingSent:
+                tried.add(scope[NODE].cell.number)
+                other = next((cell for cell in self._cells.serving() if cell not in tried), None)
+                if other is None:
+                    raise
+                self._cells.move(scope, other)
+            else:
+                return
 
 
 class PlacedBatch:

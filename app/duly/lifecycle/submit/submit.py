@@ -21,7 +21,15 @@ from duly.lifecycle.submit.idempotent_responses import (
 from duly.lifecycle.submit.insert import insert_jobs, wake_for_submitted
 from duly.lifecycle.submit.insert_tied import unknown_dependencies
 from duly.lifecycle.writes.batcher import Batcher
-from duly.store.postgres.database import Connection, Database, DatabaseOutage, HotConnection, RecordBusy, RecordRefused
+from duly.store.postgres.database import (
+    Connection,
+    Database,
+    DatabaseOutage,
+    HotConnection,
+    NothingSent,
+    RecordBusy,
+    RecordRefused,
+)
 from duly.store.submit.batches import record_batch
 from duly.store.submit.idempotency import EarlierSubmission, delete_key, reserve_key, reserve_keys
 from duly.store.submit.jobs import read_creation_times, record_jobs, record_jobs_again
@@ -69,6 +77,7 @@ class Submitter:
 
         Raises:
             IdempotencyKeyReused, IdempotencyInFlight, Overloaded: see `duly.errors`.
+            NothingSent: it is not recorded, since no connection could be opened.
             DatabaseOutage: it is not known to be recorded.
         """
         return self.batcher.put(job)
@@ -120,12 +129,12 @@ class Submitter:
         with EagerStart(self._starter) as eager:
             try:
                 accepted = await self._record_once(jobs, partial(insert_jobs, eager=eager))
-            except DatabaseOutage:
+            except DatabaseOutage as outage:
                 # The connection may have broken after the commit. Ids are made here and existing jobs are left
                 # unchanged, so sending the batch again is safe.
                 eager.release_slots()
                 self._starter.response_lost()
-                accepted = await self._record_once(jobs, insert_again)
+                accepted = await self._record_again(jobs, outage)
             except RecordBusy:
                 if len(jobs) > 1:
                     raise
@@ -135,6 +144,19 @@ class Submitter:
             if eager.delivers:
                 self._wakeups.deliveries()
             return accepted
+
+    async def _record_again(self, jobs: Sequence[NewJob], outage: DatabaseOutage) -> Sequence[Accepted | Exception]:
+        """Records jobs after an outage.
+
+        Raises:
+            NothingSent: neither time was a connection opened.
+        """
+        try:
+            return await self._record_once(jobs, insert_again)
+        except DatabaseOutage as error:
+            if outage.unsent and error.unsent:
+                raise NothingSent(error.words, error.error_class, connecting=error.connecting) from error
+            raise
 
     async def _record_once(self, jobs: Sequence[NewJob], insert: Insert) -> Sequence[Accepted | Exception]:
         alone = all(job.idempotency is None and job.flow is None for job in jobs)

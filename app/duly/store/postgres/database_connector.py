@@ -7,7 +7,7 @@ from typing import Any, TypeAlias
 
 import asyncpg
 
-from duly.store.postgres.database_errors import LOST, DatabaseError, error_of
+from duly.store.postgres.database_errors import LOST, DatabaseError, DatabaseOutage, error_of
 from duly.store.postgres.database_hosts import DatabaseHosts
 from duly.store.postgres.database_url import ConnectionTarget
 from duly.store.postgres.pooler_probe import keeps_statements
@@ -70,6 +70,8 @@ class DatabaseConnector:
             await self._begin(connection, settings)
         except (asyncpg.PostgresError, *LOST) as error:
             found = error_of(error, role=self._role, connecting=True)
+            if isinstance(found, DatabaseOutage):
+                found.unsent = True
             self._note(found)
             raise found from error
         return connection

@@ -2,7 +2,8 @@
 
     DatabaseError
     ├── DatabaseOutage            result of the statement unknown; the same one may succeed a moment later
-    │   └── DatabaseTimeout       the statement did not end in time, or was too large
+    │   ├── DatabaseTimeout       the statement did not end in time, or was too large
+    │   └── NothingSent           no connection could be opened, so the statement was not executed
     └── RecordRefused             the statement was rejected for its content
         ├── RecordBusy            another transaction held a lock
         └── DatabaseMisconfigured the database does not match this release; the operator must act
@@ -135,11 +136,23 @@ class DatabaseError(Exception):
 
 
 class DatabaseOutage(DatabaseError):
-    """Database unavailable now; the statement may or may not have been executed."""
+    """Database unavailable now; the statement may or may not have been executed.
+
+    Attributes:
+        unsent: True if no connection could be opened, so that nothing was sent to the server.
+    """
+
+    unsent = False
 
 
 class DatabaseTimeout(DatabaseOutage):
     """Statement that did not end in time, or was too large; it may or may not have been executed."""
+
+
+class NothingSent(DatabaseOutage):
+    """Outage before anything of a submission was sent: it is not recorded, and may be sent to another database."""
+
+    unsent = True
 
 
 class RecordRefused(DatabaseError):
