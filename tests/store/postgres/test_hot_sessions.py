@@ -100,6 +100,26 @@ async def test_sessions_that_nothing_uses_are_closed(database: Database, monkeyp
     await eventually(few_are_open)
 
 
+async def test_each_is_closed_when_it_has_been_idle_not_a_period_later(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(hot_sessions, "IDLE_SECONDS", BOUND_SECONDS)
+    sessions = database._hot
+    async with AsyncExitStack() as stack:
+        for _ in range(IDLE_SESSIONS + 2):
+            await stack.enter_async_context(database.hot().use())
+    first, second, *_ = sorted(sessions._sessions, key=lambda session: session.released_at)
+
+    first.released_at -= BOUND_SECONDS
+    second.released_at -= BOUND_SECONDS / 2
+    sessions._prune()
+    assert first not in sessions._sessions
+    assert second in sessions._sessions
+    assert sessions._pruning is not None
+    seconds = sessions._pruning.when() - asyncio.get_running_loop().time()
+    assert seconds <= BOUND_SECONDS / 2
+
+
 async def test_a_session_that_is_left_in_a_transaction_is_not_handed_on(database: Database) -> None:
     async with database.hot().use() as connection:
         await connection.transaction().start()

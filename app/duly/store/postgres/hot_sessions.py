@@ -194,7 +194,11 @@ class HotSessions:
         return session
 
     def _prune_later(self) -> None:
-        self._pruning = asyncio.get_running_loop().call_later(IDLE_SECONDS, self._prune)
+        """Prunes when the session that has been free for longest has been idle; if none is free, after a release."""
+        released = [one.released_at for one in self._sessions if one.free]
+        if released:
+            seconds = min(released) + IDLE_SECONDS - time.monotonic()
+            self._pruning = asyncio.get_running_loop().call_later(max(0.0, seconds), self._prune)
 
     def _prune(self) -> None:
         """Closes sessions that have been idle, except the few that stay open."""
