@@ -116,21 +116,32 @@ async def _one_has_gone(command: Command, *, exclude: int) -> None:
     """Returns once the idle process has drained and left."""
 
     async def look() -> bool:
-        return not [child for child in _serving(command) if exclude not in {child.pid, child.ppid()}]
+        return not any(_serves(child, exclude=exclude) for child in command.descendants())
 
     await eventually(look)
 
 
-def _serving(command: Command) -> list[psutil.Process]:
-    """Returns the children that serve, without the library's resource tracker."""
-    return [child for child in command.descendants() if _serves(child)]
-
-
-def _serves(child: psutil.Process) -> bool:
+def _serves(child: psutil.Process, *, exclude: int | None = None) -> bool:
+    """Returns whether a child serves: it is neither the excluded one, nor a child of that, nor the resource tracker."""
     try:
-        return child.status() != psutil.STATUS_ZOMBIE and "spawn_main" in " ".join(child.cmdline())
+        if child.status() == psutil.STATUS_ZOMBIE or (exclude is not None and exclude in {child.pid, child.ppid()}):
+            return False
+        return "spawn_main" in " ".join(child.cmdline())
     except psutil.NoSuchProcess:  # it has ended since it was listed
         return False
+
+
+async def test_a_signal_before_its_processes_serve_ends_it_in_good_order(
+    database_url: str, processes: Processes
+) -> None:
+    command = processes.begin(database_url, "--processes", "2")
+
+    async def both_started() -> bool:
+        return sum(map(_serves, command.descendants())) == 2
+
+    await eventually(both_started)
+    command.signal(signal.SIGTERM)
+    assert await command.ended() == 0, command.stderr
 
 
 async def test_a_second_signal_to_the_parent_ends_all_at_once(

@@ -9,6 +9,7 @@ import tempfile
 import time
 from collections.abc import Callable
 from dataclasses import replace
+from multiprocessing import resource_tracker
 from multiprocessing.connection import Connection, wait
 from multiprocessing.context import SpawnProcess
 
@@ -35,10 +36,14 @@ class _Child:
         self.pipe, theirs = spawning.Pipe()
         self.started_at = time.monotonic()
         self.process: SpawnProcess = spawning.Process(target=_run, args=(startup, listening, theirs))
-        # A terminal sends Ctrl-C to all processes: the children ignore it and are stopped by the parent.
-        answer = signal.signal(signal.SIGINT, signal.SIG_IGN)
-        self.process.start()
-        signal.signal(signal.SIGINT, answer)
+        # A terminal sends Ctrl-C to all processes: the children ignore it and are stopped by the parent. Until a child
+        # ignores it, it inherits that the signal is blocked; the parent, which blocks it meanwhile, receives it then.
+        resource_tracker.ensure_running()  # whose start would unblock the signal
+        signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+        try:
+            self.process.start()
+        finally:
+            signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
         theirs.close()
         self.ready = False
 
@@ -53,6 +58,8 @@ class _Child:
 
 def _run(startup: Startup, listening: socket.socket, pipe: Connection) -> None:
     """Runs the child process."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
     from duly.cli.server_process import serve_one  # noqa: PLC0415  # the parent, which serves nothing, does without
 
     code = serve_one(startup, listening, announce=lambda: pipe.send("ready"), parent=pipe.fileno())
@@ -131,4 +138,5 @@ class _Parent:
             if len(self._stopping) > 1 or time.monotonic() > deadline:
                 for process in living:
                     process.kill()
-        return max(abs(child.process.exitcode or 0) for child in self._children) and 1
+        # A child that SIGTERM ended had not begun to serve: it stops in good order from then on.
+        return int(any(child.process.exitcode not in {0, -signal.SIGTERM} for child in self._children))
