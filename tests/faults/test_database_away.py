@@ -12,7 +12,6 @@ from uuid import UUID
 
 import asyncpg
 import httpx
-import psutil
 import pytest
 
 from duly.lifecycle.read.wait import LOOK_SECONDS
@@ -24,7 +23,7 @@ from tests.support.invariants import violations
 from tests.support.lease_worker import claim, claim_one, post
 from tests.support.postgres_servers import open_folder
 from tests.support.service import Service, ServiceClient, eventually, running_service
-from tests.support.service_process import Gates, Processes
+from tests.support.service_process import Gates, Processes, pid_lives
 from tests.support.stoppable_server import OwnServer, own_server
 
 # A restart of the database takes seconds on a slow machine; no lease ends meanwhile.
@@ -206,11 +205,6 @@ async def _completes_a_job(service: Service) -> bool:
     return answer.status_code == 200
 
 
-def _is_gone(pid: int) -> bool:
-    """Returns True if the process has ended, reaped or not."""
-    return not psutil.pid_exists(pid) or psutil.Process(pid).status() == psutil.STATUS_ZOMBIE
-
-
 async def _stopped_after_renewal(service: Service) -> float:
     """Waits until all attempts were stopped. Returns the seconds since their lease was renewed last."""
 
@@ -295,7 +289,7 @@ async def test_an_embedded_server_that_is_killed_under_a_service_is_started_agai
     os.kill(postmaster, signal.SIGKILL)
 
     async def revived() -> bool:
-        return _is_gone(postmaster) and await service.is_ready()
+        return not pid_lives(postmaster) and await service.is_ready()
 
     await eventually(revived)
     gates.open("through")

@@ -6,9 +6,11 @@ import os
 import signal
 import socket
 import time
+from contextlib import suppress
 from typing import Any
 
 import httpx
+import psutil
 import pytest
 
 from duly.domain.events import EventKind
@@ -181,7 +183,8 @@ async def _ends_one_and_gives_back_the_other(
         service.command.signal(signal.SIGTERM)
         for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
             for process in everybody:
-                process.send_signal(number)
+                with suppress(psutil.NoSuchProcess):  # an idle one may have ended by now
+                    process.send_signal(number)
     await eventually(lambda: _has_logged(service, "node_draining"))
     gates.open(ending)
     assert await service.command.ended() == 0

@@ -72,13 +72,13 @@ class Member:
         """Ends the server by a signal: SIGINT is a fast shutdown, and SIGKILL ends all of its processes at once."""
         processes = self.processes()
         for process in processes if number is signal.SIGKILL else processes[:1]:
-            with suppress(psutil.NoSuchProcess):
-                os.kill(process.pid, number)
+            with suppress(psutil.NoSuchProcess):  # without their postmaster, others end by themselves
+                process.send_signal(number)
         await gone(processes, seconds=END_SECONDS)
 
     def frozen(self) -> AbstractContextManager[None]:
         """Freezes the server for the block, as a lost machine, to which nothing refuses connections."""
-        return frozen(self.processes())
+        return frozen(self.processes()[0])
 
     async def sql(self, statement: str, database: str = "postgres") -> Any:
         """Runs a statement and returns its value."""

@@ -60,8 +60,7 @@ class BackedUp:
 
     def _take_snapshot(self) -> None:
         """Copies the files as they are between two instructions of the server, as a snapshot of a volume does."""
-        postmaster = psutil.Process(self.server.postmaster_pid)
-        with frozen([postmaster]), frozen(postmaster.children(recursive=True)):
+        with frozen(psutil.Process(self.server.postmaster_pid)):
             ignored = shutil.ignore_patterns(".s.PGSQL.*")  # the socket
             shutil.copytree(self.data.cluster, self.folder / "snapshot", ignore=ignored)
 

@@ -24,7 +24,7 @@ END_SECONDS = 120.0
 STOP_SECONDS = 20.0
 # A slow machine may stop a process for seconds. Tests end the leases of dead processes themselves.
 LEASE_SECONDS = 15
-READY = re.compile(r"Duly is ready on (http://\S+)$", re.MULTILINE)
+READY = re.compile(r"Duly is ready on (http://\S+)\n")  # the whole line
 
 
 AnyProcess: TypeAlias = "subprocess.Popen[bytes] | ForkedProcess"
@@ -44,11 +44,17 @@ class Command:
 
     @property
     def stdout(self) -> str:
-        return self.files.with_suffix(".out").read_text()
+        return self._written(".out")
 
     @property
     def stderr(self) -> str:
-        return self.files.with_suffix(".err").read_text()
+        return self._written(".err")
+
+    def _written(self, suffix: str) -> str:
+        """Returns what the command has written: whole lines, since it may be writing the next one."""
+        has_ended = self.popen.poll() is not None
+        written = self.files.with_suffix(suffix).read_bytes()
+        return (written if has_ended else written[: written.rfind(b"\n") + 1]).decode()
 
     async def ended(self, *, seconds: float = END_SECONDS) -> int:
         """Returns the exit code; fails if the command does not end in time."""
@@ -264,17 +270,25 @@ async def gone(processes: list[psutil.Process], *, seconds: float = BOUND_SECOND
     """Waits until all of these processes have ended; fails if one continues to run."""
 
     async def look() -> bool:
-        return not any(_lives(process) for process in processes)
+        return not any(map(lives, processes))
 
     try:
         await eventually(look, seconds=seconds)
     except TimeoutError:
-        alive = [" ".join(process.cmdline()) for process in processes if _lives(process)]
-        raise AssertionError(f"still alive: {alive}") from None
+        raise AssertionError(f"still alive: {list(filter(lives, processes))}") from None
 
 
-def _lives(process: psutil.Process) -> bool:
+def lives(process: psutil.Process) -> bool:
+    """Returns whether the process runs: it has neither ended, reaped or not, nor left its id to another one."""
     try:
-        return process.status() != psutil.STATUS_ZOMBIE
+        return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return False
+
+
+def pid_lives(pid: int) -> bool:
+    """Returns whether a process with this id runs; it may end at any moment."""
+    try:
+        return lives(psutil.Process(pid))
     except psutil.NoSuchProcess:
         return False

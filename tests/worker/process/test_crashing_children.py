@@ -14,7 +14,7 @@ from structlog.testing import capture_logs
 from duly.worker.process.child_process import ChildProcess
 from duly.worker.process.frames import Frames, encode_frame
 from tests.support.service import Service, eventually
-from tests.support.service_process import Gates
+from tests.support.service_process import Gates, gone
 
 StartService = Callable[..., Awaitable[Service]]
 HANDLERS = ("tests.support.handlers", "tests.support.crashing_handlers")
@@ -38,7 +38,8 @@ def idle_pids(service: Service) -> list[int]:
 
 async def begun(gates: Gates, *names: str) -> None:
     async def look() -> bool:
-        return all((gates.folder / f"{name}.begun").exists() for name in names)
+        files = [gates.folder / f"{name}.begun" for name in names]
+        return all(file.exists() and file.stat().st_size for file in files)  # it is empty before it is written
 
     await eventually(look)
 
@@ -152,10 +153,7 @@ async def test_what_a_handler_has_started_is_killed_with_its_process(killing: Se
     await killing.client.post(f"/api/v1/jobs/{job_id}/cancel")
     assert (await killing.ended(job_id))["status"] == "cancelled"
 
-    async def gone() -> bool:
-        return not helper.is_running() or helper.status() == psutil.STATUS_ZOMBIE
-
-    await eventually(gone)
+    await gone([helper])
 
 
 async def test_jobs_beyond_the_processes_wait_as_pending_while_others_run(killing: Service, gates: Gates) -> None:
