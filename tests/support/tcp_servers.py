@@ -1,24 +1,42 @@
 """TCP servers of tests, which leave no connection and no task behind."""
 
 import asyncio
+import os
 import secrets
 import socket
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager, suppress
+from functools import cache
+from itertools import count
 
 CLOSING_SECONDS = 1.0
 PORTS = range(20_000, 32_000)
 
 
+# Of each worker of a run, so that two of them never choose the same port.
+PORTS_OF_A_WORKER = 1_000
+
+
+@cache
+def _ports() -> Iterator[int]:
+    worker = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw"))
+    most = len(PORTS) // PORTS_OF_A_WORKER
+    begin, offset = PORTS.start + worker % most * PORTS_OF_A_WORKER, secrets.randbelow(PORTS_OF_A_WORKER)
+    return (begin + (offset + number) % PORTS_OF_A_WORKER for number in count())
+
+
 def free_port() -> int:
-    """Returns a loopback port that is free now, below those that the system gives to connections and to servers that
-    choose none: those are taken again before a program has started that listens on the port.
+    """Returns a loopback port that is free now, and that this process has not returned for long: another of its
+    programs may be about to listen there, or about to be started again.
+
+    It is below those that the system gives to connections and to servers that choose none: those are taken again
+    before a program has started that listens on the port.
     """
-    while True:
-        port = PORTS.start + secrets.randbelow(len(PORTS))
+    for port in _ports():
         with socket.socket() as probe, suppress(OSError):
             probe.bind(("127.0.0.1", port))
             return port
+    raise AssertionError  # there is always a next one
 
 
 Serve = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
