@@ -36,8 +36,10 @@ def interruptible() -> Iterator[None]:
 
 
 @pytest.fixture(scope="session")
-def started() -> Iterator[tuple[str, Path]]:
-    """The URL of a service, and what it wrote to standard error, warnings of libraries included."""
+def started() -> Iterator[tuple[str, str, Path]]:
+    """The URL of a service, what it wrote to standard error until it was ready, warnings of libraries included, and the
+    file with what it has written since.
+    """
     with tempfile.TemporaryDirectory(prefix="duly-test-", dir=place_of_servers()) as folder:
         Path(folder).chmod(0o755)  # PostgreSQL runs as another user where the tests run as root
         written = Path(folder) / "written"
@@ -52,14 +54,14 @@ def started() -> Iterator[tuple[str, Path]]:
         assert process.stdout is not None
         with process.stdout as output:
             try:
-                yield output.readline().split()[-1], written
+                yield output.readline().split()[-1], written.read_text(), written
             finally:
                 process.terminate()
                 process.wait(60)
 
 
 @pytest.fixture(scope="session")
-def url(started: tuple[str, Path]) -> str:
+def url(started: tuple[str, str, Path]) -> str:
     return started[0]
 
 

@@ -40,9 +40,10 @@ def in_process() -> str:
 @handlers.register("long")
 async def long(folder: Path, job: JobContext) -> list[object]:
     """Ends at once with later code than that of its first attempt."""
+    first = not (folder / "begun").exists()
+    (folder / "begun").touch()
     await job.progress(10, MARK)
-    if not (folder / "begun").exists():
-        (folder / "begun").touch()
+    if first:
         await asyncio.sleep(3600)
     return [MARK, job.attempt]
 '''

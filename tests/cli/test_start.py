@@ -27,8 +27,10 @@ def test_help_loads_no_heavy_package(arguments: str, heavy: set[str]) -> None:
     assert "typer" in done.stderr.split() and heavy & set(done.stderr.split()) == set()
 
 
-def test_a_service_starts_without_a_warning(started: tuple[str, Path]) -> None:
-    assert started[1].read_text() == ""
+def test_a_service_starts_without_a_warning(started: tuple[str, str, Path]) -> None:
+    _, until_ready, written = started
+    assert until_ready == ""
+    assert "Warning" not in written.read_text()  # errors of a slow machine may be logged later
 
 
 # Each loads other packages.
