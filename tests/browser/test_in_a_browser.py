@@ -26,9 +26,16 @@ SHOWN = "return [...document.querySelectorAll('#events li')].map(one => one.text
 
 
 @pytest.fixture(scope="module")
-async def browser() -> AsyncIterator[Browser]:
+async def browser_of_module() -> AsyncIterator[Browser]:
     async with running_browser() as running:
         yield running
+
+
+@pytest.fixture
+async def browser(browser_of_module: Browser) -> AsyncIterator[Browser]:
+    """Browser whose page is left after the test: it would go on to connect to ports that are free then."""
+    yield browser_of_module
+    await browser_of_module.open("about:blank")
 
 
 @pytest.fixture
@@ -50,7 +57,8 @@ async def running_backend(**variables: str) -> AsyncIterator[str]:
     assert process.stdout is not None
     try:
         async with asyncio.timeout(BOUND_SECONDS):
-            yield (await process.stdout.readline()).decode().strip()
+            address = (await process.stdout.readline()).decode().strip()
+        yield address
     finally:
         process.terminate()
         await process.wait()

@@ -41,7 +41,10 @@ def _serve(listener: socket.socket, scripted: ScriptedServer) -> None:
         except OSError:
             return
         connection.settimeout(60)
-        scripted.requests.append(_read_request(connection))
+        if (request := _read_request(connection)) is None:
+            connection.close()
+            continue
+        scripted.requests.append(request)
         answer = scripted.answers.pop(0) if scripted.answers else b""
         if answer is SILENCE:
             scripted.silent.append(connection)
@@ -50,12 +53,17 @@ def _serve(listener: socket.socket, scripted: ScriptedServer) -> None:
             connection.sendall(answer)
 
 
-def _read_request(connection: socket.socket) -> str:
+def _read_request(connection: socket.socket) -> str | None:
+    """Returns a request; None if the client has left before all of it came."""
     text = b""
     while b"\r\n\r\n" not in text:
-        text += connection.recv(65536)
+        if not (piece := connection.recv(65536)):
+            return None
+        text += piece
     head, _, body = text.partition(b"\r\n\r\n")
     length = next((int(line.split(b":")[1]) for line in head.split(b"\r\n") if b"ontent-length" in line.lower()), 0)
     while len(body) < length:
-        body += connection.recv(65536)
+        if not (piece := connection.recv(65536)):
+            return None
+        body += piece
     return f"{head.decode()}\n\n{body.decode()}"

@@ -18,6 +18,8 @@ from tests.support.tcp_servers import free_port
 
 CHROMIUM: Final = "Chromium and its driver are not on this machine: apt-get install chromium chromium-driver"
 PORTS_TRIED: Final = 5
+# Of a start, and of a command; they only end a hang.
+BOUND_SECONDS: Final = 180
 _SERVES: Final = re.compile(rb"successfully on port (\d+)")
 _KEYS: Final = {"TAB": "\ue004", "ENTER": "\ue007", "ESCAPE": "\ue00c", "SPACE": " "}
 _ARGUMENTS: Final = (
@@ -96,7 +98,7 @@ async def running_browser() -> AsyncIterator[Browser]:
         process, base = await _started(driver, environment)
         try:
             async with (
-                httpx.AsyncClient(base_url=base, timeout=60, verify=NO_TLS, trust_env=False) as client,
+                httpx.AsyncClient(base_url=base, timeout=BOUND_SECONDS, verify=NO_TLS, trust_env=False) as client,
                 _session(client, binary) as browser,
             ):
                 yield browser
@@ -126,7 +128,7 @@ async def _started(driver: str, environment: dict[str, str]) -> tuple[asyncio.su
 async def _port_of(process: asyncio.subprocess.Process) -> int | None:
     """Returns the port that the driver names once it serves; None if it has ended."""
     assert process.stdout is not None
-    async with asyncio.timeout(60):
+    async with asyncio.timeout(BOUND_SECONDS):
         async for line in process.stdout:
             if (found := _SERVES.search(line)) is not None:
                 return int(found[1])
@@ -137,7 +139,8 @@ async def _port_of(process: asyncio.subprocess.Process) -> int | None:
 async def _session(client: httpx.AsyncClient, binary: str) -> AsyncIterator[Browser]:
     options = {"binary": binary, "args": _ARGUMENTS}
     logs = {"browser": "ALL"}
-    chrome = {"browserName": "chrome", "goog:chromeOptions": options, "goog:loggingPrefs": logs}
+    bounds = {"script": BOUND_SECONDS * 1000}
+    chrome = {"browserName": "chrome", "goog:chromeOptions": options, "goog:loggingPrefs": logs, "timeouts": bounds}
     answer = await client.post("/session", json={"capabilities": {"alwaysMatch": chrome}})
     assert answer.status_code == 200, answer.text
     session = answer.json()["value"]["sessionId"]
@@ -169,15 +172,21 @@ class Relay:
             return
         self.taken += 1
         url = httpx.URL(self.target)
+        opened = {writer}
+        self._writers |= opened
         try:
             with suppress(OSError):
                 there, back = await asyncio.open_connection(url.host, url.port)
-                self._writers |= {writer, back}
+                opened.add(back)
+                self._writers.add(back)
+                if writer.transport.is_closing():  # it was cut meanwhile
+                    return
                 back.write(head)
                 await asyncio.gather(_pump(reader, back), _pump(there, writer))
         finally:
-            self._writers -= {writer}
-            writer.close()  # also if the service does not accept connections
+            self._writers -= opened
+            for each in opened:  # also if the service does not accept connections
+                each.close()
 
 
 async def _pump(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
