@@ -149,7 +149,7 @@ def test_a_person_confirms_the_number_of_jobs(duly: Run, url: str, answer: bytes
     ) as asking:
         os.close(theirs)
         os.write(ours, answer)
-        _, asked = asking.communicate(timeout=60)
+        _, asked = asking.communicate(timeout=300)
     os.close(ours)
     assert (asking.returncode, "Cancel 2 jobs? [y/N]" in asked) == (code, True)
     assert len(listed(duly, "--queue", queue, "--status", "pending")) == left

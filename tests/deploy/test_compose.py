@@ -44,7 +44,7 @@ def _compose(file: Path) -> "subprocess.CompletedProcess[str]":
         env=os.environ | GIVEN,
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=300,
         check=False,
     )
 
@@ -97,7 +97,7 @@ def test_the_script_makes_secrets_that_the_settings_accept_and_keeps_them(tmp_pa
     script.write_text((FOLDER / "make-secrets").read_text())
     made = []
     for _ in range(2):
-        subprocess.run(["sh", str(script)], check=True, capture_output=True, timeout=60)
+        subprocess.run(["sh", str(script)], check=True, capture_output=True, timeout=300)
         files = {name: tmp_path / "secrets" / name.replace("_", "-") for name in OF_ONE_DATABASE}
         made.append({name: file.read_text().strip() for name, file in files.items()})
     Settings(**made[0])  # type: ignore[arg-type]  # texts are validated

@@ -59,7 +59,7 @@ def chart(pytestconfig: pytest.Config) -> dict[str, Any]:
         input=json.dumps(list(CASES.values())),
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=300,
         check=False,
     )
     assert done.returncode == 0, done.stderr

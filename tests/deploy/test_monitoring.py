@@ -38,7 +38,7 @@ def promtool(*arguments: str, text: str | None = None) -> "subprocess.CompletedP
     """Runs promtool in the folder of the rules."""
     path = program("promtool", "the tests of metrics and alerts need promtool: apt-get install prometheus")
     command = [path, *arguments]
-    return subprocess.run(command, input=text, cwd=PROMETHEUS, text=True, capture_output=True, timeout=120, check=False)
+    return subprocess.run(command, input=text, cwd=PROMETHEUS, text=True, capture_output=True, timeout=300, check=False)
 
 
 @pytest.mark.parametrize("path", files(), ids=lambda path: path.name)

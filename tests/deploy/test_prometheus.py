@@ -19,6 +19,7 @@ from tests.support.node_packages import program
 from tests.support.service import Service, eventually
 from tests.support.tcp_servers import free_port
 
+START_SECONDS = 240.0
 pytestmark = pytest.mark.parametrize("server", ["embedded 18"], indirect=True, scope="session")
 
 
@@ -76,7 +77,7 @@ async def test_prometheus_scrapes_a_service_as_documented(start_service: Any, tm
     assert (await service.client.get("/metrics")).status_code == 401
     assert (await service.client.get("/metrics", headers=bearer("scraper"))).status_code == 200
     async with _prometheus(_configuration(service, tmp_path)) as client:
-        [up] = await eventually(lambda: _result(client, 'up{job="duly"} == 1'))
+        [up] = await eventually(lambda: _result(client, 'up{job="duly"} == 1'), seconds=START_SECONDS)
         assert up["metric"]["job"] == "duly"
         [accepted] = await eventually(lambda: _result(client, "duly_jobs_accepted_total"))
         assert accepted["value"][1] == "1"

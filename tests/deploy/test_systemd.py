@@ -27,7 +27,7 @@ def _analyze(command: str, *arguments: str, folder: Path) -> "subprocess.Complet
         env={"SYSTEMD_UNIT_PATH": f"{folder}:", "SYSTEMD_COLORS": "0", "LC_ALL": "C.UTF-8"},
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=300,
         check=False,
     )
 

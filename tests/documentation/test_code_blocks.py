@@ -93,6 +93,6 @@ def _parse_shell(commands: str) -> None:
 
 
 def _ask(*command: str | Path, given: str) -> None:
-    done = subprocess.run(command, input=given, capture_output=True, text=True, check=False, timeout=60)
+    done = subprocess.run(command, input=given, capture_output=True, text=True, check=False, timeout=300)
     if done.returncode:
         raise ValueError(f"{done.stdout}{done.stderr}")

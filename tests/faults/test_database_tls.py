@@ -64,7 +64,7 @@ def tls() -> Iterator[TlsServer]:
 def _run(url: str, *statements: str) -> None:
     commands = [part for statement in statements for part in ("-c", statement)]
     psql = str(SYSTEM_BINARIES / "psql")
-    subprocess.run([psql, url, *commands], check=True, capture_output=True, timeout=60)
+    subprocess.run([psql, url, *commands], check=True, capture_output=True, timeout=300)
 
 
 async def _session(url: str) -> tuple[bool, str | None]:

@@ -208,7 +208,7 @@ async def test_one_of_several_processes_reports_the_start(database_url: str, pro
 async def test_a_start_waits_for_the_database_says_so_once_and_gives_up_in_time(
     server: Server, processes: Processes
 ) -> None:
-    command = processes.begin(NOWHERE, DULY_DATABASE_WAIT_SECONDS="3")
+    command = processes.begin(NOWHERE, DULY_DATABASE_WAIT_SECONDS="8")
     assert await command.ended() == 1
     waiting, _report, last = command.stderr.splitlines()
     assert AWAITED in waiting

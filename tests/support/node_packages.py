@@ -17,7 +17,7 @@ NODE_20: Final = "Node.js 20.18 or newer is not on this machine: https://nodejs.
 _LOCKED: Final = Path(__file__).parent / "node"
 _OLDEST_FOR_CLIENTS: Final = (20, 18)
 # A registry that does not respond fails the test instead of blocking it.
-_IMPATIENT: Final = ("--fetch-timeout=20000", "--fetch-retries=1", "--fetch-retry-mintimeout=1000")
+_IMPATIENT: Final = ("--fetch-timeout=60000", "--fetch-retries=3", "--fetch-retry-mintimeout=1000")
 
 
 def program(file: str, otherwise: str, *, name: str | None = None) -> str:
@@ -45,7 +45,7 @@ def node() -> str:
 def node_20() -> str:
     """Returns a Node.js that is new enough for the packages in `eventsource/` and `openapi/`."""
     found = node()
-    done = subprocess.run([found, "--version"], check=True, capture_output=True, text=True, timeout=20)
+    done = subprocess.run([found, "--version"], check=True, capture_output=True, text=True, timeout=120)
     version = tuple(int(part) for part in done.stdout.strip().removeprefix("v").split(".")[:2])
     if version < _OLDEST_FOR_CLIENTS:
         missing("node20", NODE_20)

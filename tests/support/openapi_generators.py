@@ -11,7 +11,7 @@ from tests.support.locked_python import locked_python
 from tests.support.node_packages import node_packages
 
 LOCKED: Final = Path(__file__).parent / "openapi"
-BOUND_SECONDS: Final = 100.0
+BOUND_SECONDS: Final = 300.0
 # Without telemetry and without a check for newer versions.
 QUIET: Final = {"CI": "true", "REDOCLY_TELEMETRY": "off", "REDOCLY_SUPPRESS_UPDATE_NOTICE": "true", "NO_COLOR": "1"}
 

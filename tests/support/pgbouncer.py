@@ -46,7 +46,7 @@ auth_file = {folder}/users
 pool_mode = {mode}
 default_pool_size = {connections}
 max_client_conn = 200
-query_wait_timeout = 5
+query_wait_timeout = 60
 """)
     if user:
         shutil.chown(folder, user)
@@ -66,7 +66,7 @@ query_wait_timeout = 5
 def version() -> tuple[int, ...]:
     """Returns the version of the PgBouncer of this machine."""
     binary = program("pgbouncer", MISSING)
-    printed = subprocess.run([binary, "--version"], capture_output=True, text=True, check=True, timeout=60).stdout
+    printed = subprocess.run([binary, "--version"], capture_output=True, text=True, check=True, timeout=300).stdout
     return tuple(int(part) for part in printed.split()[1].split("."))
 
 

@@ -74,7 +74,19 @@ def server_of(binaries: Path, name: str, more: str = "") -> Iterator[Server]:
         run("initdb", "-D", str(folder / "data"), "-A", "trust", "-U", "postgres", "--no-locale", "-E", "UTF8", "-N")
         options = f"-c listen_addresses=127.0.0.1 -c port={port} -c unix_socket_directories={folder} -c fsync=off"
         options += " -c max_connections=200"  # as the embedded server has
-        run("pg_ctl", "-D", str(folder / "data"), "-l", str(folder / "log"), "-w", "-o", f"{options} {more}", "start")
+        run(
+            "pg_ctl",
+            "-D",
+            str(folder / "data"),
+            "-l",
+            str(folder / "log"),
+            "-w",
+            "-t",
+            "240",
+            "-o",
+            f"{options} {more}",
+            "start",
+        )
         try:
             yield Server(name, f"postgresql://postgres@127.0.0.1:{port}/DATABASE")
         finally:
@@ -97,7 +109,7 @@ def _runner(folder: Path, binaries: Path) -> Callable[..., None]:
             cwd=folder,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
-            timeout=60,
+            timeout=300,
         )
 
     return run

@@ -37,7 +37,7 @@ class Webhook:
 def ask(command: Sequence[str], webhooks: Sequence[Webhook], *, env: Mapping[str, str] | None = None) -> list[str]:
     """Returns the verdict of a program on each webhook: "accepted", or "refused" with the reason."""
     asked = "".join(webhook.line() for webhook in webhooks)
-    done = subprocess.run(command, input=asked, check=False, capture_output=True, text=True, timeout=100, env=env)
+    done = subprocess.run(command, input=asked, check=False, capture_output=True, text=True, timeout=300, env=env)
     assert done.returncode == 0, done.stderr
     verdicts = done.stdout.splitlines()
     assert len(verdicts) == len(webhooks), done.stdout + done.stderr
@@ -83,7 +83,7 @@ def _go(folder: Path) -> list[str]:
 
 def _java(folder: Path) -> list[str]:
     java = program("java", "Java is not on this machine: apt-get install default-jdk-headless")
-    modules = subprocess.run([java, "--list-modules"], check=True, capture_output=True, text=True, timeout=60).stdout
+    modules = subprocess.run([java, "--list-modules"], check=True, capture_output=True, text=True, timeout=300).stdout
     if "jdk.compiler@" not in modules:
         pytest.skip("Java is here without its compiler: apt-get install default-jdk-headless")
     snippet = write_snippet("VerifyWebhook.java", folder)
@@ -109,7 +109,7 @@ def _php(folder: Path) -> list[str]:
 
 
 def _build(command: list[str], folder: Path) -> None:
-    done = subprocess.run(command, cwd=folder, check=False, capture_output=True, text=True, timeout=100)
+    done = subprocess.run(command, cwd=folder, check=False, capture_output=True, text=True, timeout=300)
     assert done.returncode == 0, done.stdout + done.stderr
 
 

@@ -47,7 +47,7 @@ def test_mypy_accepts_the_types_and_refuses_their_misuse(pytestconfig: pytest.Co
     kept = str(pytestconfig.cache.mkdir("mypy"))
     mypy = [sys.executable, "-m", "mypy", "--strict", "--cache-dir", kept, "--no-color-output"]
     done = subprocess.run(
-        [*mypy, "use.py", "job_types.py"], cwd=tmp_path, capture_output=True, text=True, timeout=100, check=False
+        [*mypy, "use.py", "job_types.py"], cwd=tmp_path, capture_output=True, text=True, timeout=300, check=False
     )
     first = USE.count("\n") + 1
     found = {line.split(": error:")[0] for line in done.stdout.splitlines() if ": error:" in line}

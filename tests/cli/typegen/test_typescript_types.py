@@ -36,7 +36,7 @@ def compiled(pytestconfig: pytest.Config, tmp_path_factory: pytest.TempPathFacto
     (folder / "use.ts").write_text("\n".join([USE, *MISUSES, ""]), encoding="utf-8")
     tsc = str(node_packages(pytestconfig, LOCKED) / "typescript/bin/tsc")
     command = [node(), tsc, "--strict", "--module", "esnext", "--removeComments", "--pretty", "false", "use.ts"]
-    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=100, check=False)
+    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=300, check=False)
     return done.stdout, (folder / "job_types.js").read_text()
 
 
