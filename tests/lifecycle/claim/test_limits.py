@@ -11,6 +11,7 @@ import pytest
 
 from duly.domain.ids import SMALLEST, new_job_id
 from duly.domain.job import Lane, NewJob
+from duly.lifecycle.claim import set_flow_control
 from duly.lifecycle.claim.claim import Claimant
 from duly.lifecycle.claim.set_flow_control import FlowController
 from duly.lifecycle.cluster.wakeups import Wakeups
@@ -380,8 +381,11 @@ async def test_a_bucket_holds_what_it_held_when_its_limits_are_set_once_more(dat
     await database.close()
 
 
-async def test_starts_under_way_are_over_before_a_new_limit_begins(database_url: str) -> None:
+async def test_starts_under_way_are_over_before_a_new_limit_begins(
+    database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """A transaction that may have started jobs without it is waited for, and what it started is counted."""
+    monkeypatch.setattr(set_flow_control, "PATIENCE_SECONDS", BOUND_SECONDS)
     database = Database(database_url)
     controller = FlowController(database, Wakeups())
     async with database.hot().use() as one, database.hot().use() as other:

@@ -9,12 +9,13 @@ import pytest
 
 from duly.domain.ids import SMALLEST
 from duly.domain.job import Lane
-from duly.store.postgres.database import Database
-from duly.store.queue.flow_control import read_version
+from duly.lifecycle.claim import set_flow_control
+from duly.store.postgres.database import Connection, Database
+from duly.store.queue.flow_control import read_version, transactions_that_may_start_jobs
 from duly.store.queue.ready import LaneStart, claim_ready
 from tests.support import flow_control_handlers
 from tests.support.handlers import gate, has_entered
-from tests.support.service import Service, eventually
+from tests.support.service import BOUND_SECONDS, Service, eventually
 
 StartService = Callable[..., Awaitable[Service]]
 HANDLERS = ("tests.support.handlers", "tests.support.flow_control_handlers")
@@ -107,7 +108,23 @@ async def _none(service: Service, statement: str) -> bool:
     return not await service.sql(statement)
 
 
-async def test_starts_under_way_are_over_before_it_is_answered(start_service: StartService) -> None:
+@pytest.mark.parametrize("patience", [BOUND_SECONDS, 0.0], ids=["in time", "after the machine stood still"])
+async def test_starts_under_way_are_over_before_it_is_answered(
+    start_service: StartService, monkeypatch: pytest.MonkeyPatch, patience: float
+) -> None:
+    monkeypatch.setattr(set_flow_control, "PATIENCE_SECONDS", patience)
+    monkeypatch.setattr(set_flow_control, "LEAST_LOOKS", 1_200)  # at the longest pause between them, a minute
+    looks = 0
+
+    async def looked(connection: Connection) -> set[str]:
+        nonlocal looks
+        looks += 1
+        return await transactions_that_may_start_jobs(connection)
+
+    async def looked_often() -> bool:
+        return looks > 5
+
+    monkeypatch.setattr(set_flow_control, "transactions_that_may_start_jobs", looked)
     service = await start_service(roles=("api",))
     await service.submit("echo")
     database = Database(service.database_url)
@@ -123,7 +140,8 @@ async def test_starts_under_way_are_over_before_it_is_answered(start_service: St
         )
         assert len(claimed) == 1
         pausing = asyncio.create_task(pause(service))
-        await eventually(lambda: service.sql("select from queues where paused_at is not null"))
+        await eventually(looked_often)
+        assert await service.sql("select from queues where paused_at is not null")
         assert not pausing.done()
     assert (await pausing)["paused"]
     await database.close()

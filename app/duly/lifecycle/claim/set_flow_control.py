@@ -4,7 +4,9 @@ A change is durable, and applies on all nodes, when the call returns.
 """
 
 import asyncio
+import itertools
 import time
+from collections.abc import Iterator
 from dataclasses import asdict
 
 import structlog
@@ -40,6 +42,8 @@ PATIENCE_SECONDS = 2.0
 BEGINS_SECONDS = 3 * PATIENCE_SECONDS
 # Paused queues and limits of one tenant: every node reads the restrictions of all tenants after each change.
 MOST_RESTRICTIONS = 1_000
+# A machine may stand still for that time: transactions then get some more to end.
+LEAST_LOOKS = 20
 FIRST_LOOK_SECONDS = 0.002
 LAST_LOOK_SECONDS = 0.05
 
@@ -125,10 +129,11 @@ def _limits_changed(scope: Scope, name: str, before: FlowLimits | None, after: F
 
 async def _wait_for_earlier_starts(connection: Connection) -> None:
     """Waits for transactions that may have read the version before it was raised."""
-    until = time.monotonic() + PATIENCE_SECONDS
     pause = FIRST_LOOK_SECONDS
     under_way = await transactions_that_may_start_jobs(connection)
-    while under_way and time.monotonic() < until:
+    for _ in _looks():
+        if not under_way:
+            return
         await asyncio.sleep(pause)
         pause = min(2 * pause, LAST_LOOK_SECONDS)
         under_way &= await transactions_that_may_start_jobs(connection)
@@ -140,10 +145,15 @@ async def _wait_for_earlier_starts(connection: Connection) -> None:
         )
 
 
+def _looks() -> Iterator[int]:
+    """Yields the number of each look, while there is time for another one."""
+    until = time.monotonic() + PATIENCE_SECONDS
+    return itertools.takewhile(lambda look: look < LEAST_LOOKS or time.monotonic() < until, itertools.count())
+
+
 async def _wait_until_counted(connection: Connection, tenant_id: int, scope: Scope, name: str) -> None:
     """Counts the jobs that run under a new limit, again while others change them."""
-    until = time.monotonic() + PATIENCE_SECONDS
-    while time.monotonic() < until:
+    for _ in _looks():
         if await mark_running(connection, tenant_id, scope, name):
             return
         await asyncio.sleep(FIRST_LOOK_SECONDS)
