@@ -6,7 +6,6 @@ import signal
 import subprocess
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -20,9 +19,8 @@ from tests.support.typescript_client import built_package, run_package
 
 EXAMPLES = Path(__file__).parents[2] / "examples" / "workers"
 StartService = Callable[..., Awaitable[Service]]
-LEASE_SECONDS = 5
-# From the death of a worker until its job runs again, on a slow machine. A lease that it did not ask for is longer.
-RUN_AGAIN_SECONDS = LEASE_SECONDS + 100.0
+# A slow machine may stop a worker for seconds. Tests end the leases of workers that are gone themselves.
+LEASE_SECONDS = 20
 LONG_LEASE_SECONDS = 240
 JOBS = 1_000
 
@@ -140,9 +138,8 @@ async def test_the_job_of_a_killed_worker_continues_from_its_checkpoint(service:
     job = await service.submit("render", {"pages": 40, "seconds": 0.05})
     with working(service, command):
         await reached(service, job["jobId"], 3)
-    killed_at = datetime.now(UTC)
+    await end_lease(service, job["jobId"])
     with working(service, command, lease_seconds=LONG_LEASE_SECONDS):
-        assert await seconds_to_second_attempt(service, job["jobId"], killed_at) <= RUN_AGAIN_SECONDS
         ended = await service.ended(job["jobId"])
         assert (ended["status"], ended["attempt"], ended["result"]["pages"]) == ("completed", 2, 40)
         events = await service.events(job["jobId"])
@@ -183,9 +180,8 @@ async def ended_without(
     """Runs the job of a suspended worker by another one; then resumes it, and expects that its request is refused."""
     lines: list[bytes] = []
     service.node.access.write = lines.append
-    suspended_at = datetime.now(UTC)
+    await end_lease(service, job_id)
     with working(service, command, lease_seconds=LONG_LEASE_SECONDS):
-        assert await seconds_to_second_attempt(service, job_id, suspended_at) <= RUN_AGAIN_SECONDS
         ended = await service.ended(job_id)
         await service.ended(ended["result"]["mail"])
     assert (ended["status"], ended["attempt"]) == ("completed", 2)
@@ -216,8 +212,7 @@ async def all_jobs(service: Service) -> list[dict[str, Any]]:
     return items
 
 
-async def seconds_to_second_attempt(service: Service, job_id: str, since: datetime) -> float:
-    """Waits for the second attempt of a job. Returns the time from `since` to its start."""
-    await service.until(job_id, lambda view: bool(view["attempt"] == 2 and view["status"] != "pending"))
-    started = [event["occurredAt"] for event in await service.events(job_id) if event["eventType"] == "JobStarted"]
-    return (datetime.fromisoformat(started[1]) - since).total_seconds()
+async def end_lease(service: Service, job_id: str) -> None:
+    """Ends the lease of a worker that is gone, which has the length that it asked for."""
+    over = "update leases set expires_at = now() where job_id = $1 returning lease_seconds"
+    assert [tuple(row) for row in await service.sql(over, job_id)] == [(LEASE_SECONDS,)]

@@ -22,13 +22,14 @@ from tests.support import handlers as signals
 from tests.support.invariants import violations
 from tests.support.lease_worker import claim, claim_one, post
 from tests.support.postgres_servers import open_folder
-from tests.support.service import Service, ServiceClient, eventually, running_service
+from tests.support.service import BOUND_SECONDS, Service, ServiceClient, eventually, running_service
 from tests.support.service_process import Gates, Processes, pid_lives
 from tests.support.stoppable_server import OwnServer, own_server
 
 # A restart of the database takes seconds on a slow machine; no lease ends meanwhile.
 LEASE_SECONDS = 90.0
 SHORT_LEASE_SECONDS = 18.0
+MANY = 50
 TERMINAL = {"JobCompleted", "JobFailed", "JobCancelled"}
 
 
@@ -230,7 +231,7 @@ async def test_storms_of_broken_connections_lose_nothing(served: Service) -> Non
             _refuses(answer, "DATABASE_UNAVAILABLE")
             refused += 1
         await asyncio.sleep(0.005)  # spreads the submissions over the storm
-    assert await storm > 50
+    assert await asyncio.wait_for(storm, BOUND_SECONDS) > MANY
     assert len(accepted) > 100
     await eventually(served.is_ready)
     for job_id in accepted:
@@ -238,10 +239,11 @@ async def test_storms_of_broken_connections_lose_nothing(served: Service) -> Non
 
 
 async def _storm(url: str) -> int:
-    """Breaks all connections of Duly, twenty times. Returns how many it broke."""
+    """Breaks all connections of Duly, twenty times and until it has broken many. Returns how many it broke."""
     connection = await asyncpg.connect(url)
-    broken = 0
-    for _ in range(20):
+    broken = rounds = 0
+    while rounds < 20 or broken <= MANY:
+        rounds += 1
         broken += await connection.fetchval(
             "select count(pg_terminate_backend(pid)) from pg_stat_activity "
             "where datname = current_database() and pid <> pg_backend_pid()"
