@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator
 import psutil
 import pytest
 
+from tests.support.reused_connections import asking
 from tests.support.service import eventually
 from tests.support.service_process import Processes, ServiceProcess
 
@@ -64,10 +65,12 @@ async def test_a_bad_line_after_many_leaves_nothing(database_url: str, processes
 @pytest.mark.fresh_database  # no other service's sessions are there
 async def test_a_service_killed_while_it_records_has_recorded_nothing(database_url: str, processes: Processes) -> None:
     service = await processes.serve(database_url, "--role", "api")
-    sending = asyncio.create_task(_post(service, _lines(30_000)))
-    await eventually(lambda: _records(service), seconds=300)
-    service.kill()
-    await asyncio.wait([sending])
+    async with asking(database_url) as connection, connection.transaction():
+        await connection.execute("lock table batches in share mode")  # which it records last
+        sending = asyncio.create_task(_post(service, _lines(30_000)))
+        await eventually(lambda: _records(service), seconds=300)
+        service.kill()
+        await asyncio.wait([sending])
     assert isinstance(sending.exception(), Exception)
     await eventually(lambda: _is_alone(service))
     assert await _jobs(service) == 0
@@ -79,13 +82,8 @@ async def test_a_service_killed_while_it_records_has_recorded_nothing(database_u
 
 
 async def _records(service: ServiceProcess) -> bool:
-    """Returns True if some thousand jobs are in an open transaction."""
-    return bool(
-        await service.sql(
-            "select from pg_stat_activity where datname = current_database() and application_name = 'duly' "
-            "and backend_xid is not null and clock_timestamp() - xact_start > interval '200 milliseconds'"
-        )
-    )
+    """Returns True if all jobs are in an open transaction, which waits to record their batch."""
+    return bool(await service.sql("select from pg_locks where not granted and relation = 'batches'::regclass"))
 
 
 async def _is_alone(service: ServiceProcess) -> bool:
