@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager, suppress
 from functools import cache
 from itertools import count
+from zlib import crc32
 
 CLOSING_SECONDS = 1.0
 PORTS = range(20_000, 32_000)
@@ -20,9 +21,10 @@ PORTS_OF_A_WORKER = 1_000
 @cache
 def _ports() -> Iterator[int]:
     worker = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw"))
-    most = len(PORTS) // PORTS_OF_A_WORKER
-    begin, offset = PORTS.start + worker % most * PORTS_OF_A_WORKER, secrets.randbelow(PORTS_OF_A_WORKER)
-    return (begin + (offset + number) % PORTS_OF_A_WORKER for number in count())
+    # Another run on this machine has others, if possible.
+    run = crc32(os.environ.get("PYTEST_XDIST_TESTRUNUID", secrets.token_hex()).encode())
+    begin, offset = run + worker * PORTS_OF_A_WORKER, secrets.randbelow(PORTS_OF_A_WORKER)
+    return (PORTS[(begin + (offset + number) % PORTS_OF_A_WORKER) % len(PORTS)] for number in count())
 
 
 def free_port() -> int:
