@@ -33,6 +33,9 @@ ELSEWHERE = {
     *("stop_all", "stop_claiming", "_empty_prefetch", "drain", "_nothing_runs", "_abandon"),
 }
 
+# Jobs that wait too long for a slot are given back, on a slow machine only, and perhaps never again in the test.
+SELDOM = {("Pool.watch", "call Interrupted"), ("Pool.watch", "call self._ends.put")}
+
 
 @pytest.fixture
 def faults(monkeypatch: pytest.MonkeyPatch) -> Iterator[Faults]:
@@ -73,6 +76,8 @@ def errors_of(service: Service) -> float:
 
 def is_between_claim_and_finish(point: str) -> bool:
     _, function, _, what = point.split(":", 3)
+    if (function, what) in SELDOM:
+        return False
     # The one that is called there catches everything.
     return function.rpartition(".")[2] not in ELSEWHERE and what != "call self._accept"
 
