@@ -1,6 +1,6 @@
 """Declared job types: what nodes without its handler know about a job type."""
 
-from dataclasses import asdict, dataclass, fields
+from dataclasses import dataclass, fields
 from hashlib import sha256
 from typing import Any, Literal, NamedTuple
 
@@ -60,8 +60,13 @@ class DeclaredType:
     @property
     def digest(self) -> bytes:
         """Returns a digest of all members: equal declarations have equal digests."""
-        members = {each.name: getattr(self, each.name) for each in fields(self)}
-        return sha256(canonical(members | {"retry": asdict(self.retry)})).digest()
+        members = {name: getattr(self, name) for name in _MEMBERS}
+        retry = {name: getattr(self.retry, name) for name in _RETRY_MEMBERS}
+        return sha256(canonical(members | {"retry": retry})).digest()
+
+
+_MEMBERS = [each.name for each in fields(DeclaredType)]
+_RETRY_MEMBERS = [each.name for each in fields(RetryPolicy)]
 
 
 def retry_members(policy: RetryPolicy) -> dict[str, Any]:
