@@ -10,8 +10,10 @@ import pytest
 
 from duly import HandlerError, Handlers, JobContext, fixed
 from duly.domain.builtin_types import BUILTIN_TYPES, chosen_builtin_types
+from duly.domain.egress_policy import EgressPolicy, parse_networks
 from duly.handlers.discovery import load_registry, load_users_own
-from duly.handlers.serialization import read_parameters
+from duly.handlers.serialization import ParametersInvalid, read_parameters
+from duly.outbound import OutboundClient
 
 WriteModule = Callable[[str, str], None]
 OPENING = "from duly import Handlers, JobContext, fixed\nhandlers = Handlers()\n"
@@ -42,6 +44,32 @@ def test_the_built_in_types_are_there_unless_switched_off() -> None:
     assert tuple(sorted(load_registry(()))) == BUILTIN_TYPES == ("echo", "http.request", "sleep")
     assert list(load_registry((), builtin=["sleep"])) == ["sleep"]
     assert list(load_registry((), builtin=[])) == []
+
+
+def test_the_models_of_built_in_types_are_built_once_a_process_and_network_policy() -> None:
+    first, second = load_registry(()), load_registry(())
+    egress = EgressPolicy(networks=parse_networks("127.0.0.0/8"))
+    loopback = load_registry((), client=OutboundClient(egress=egress))
+
+    assert all(first[name].parameters is second[name].parameters for name in BUILTIN_TYPES)
+    assert all(first[name].result is second[name].result for name in BUILTIN_TYPES)
+    request = '{"url": "http://127.0.0.1:9/"}'
+    assert read_parameters(loopback["http.request"], request).url == "http://127.0.0.1:9/"
+    with pytest.raises(ParametersInvalid):
+        read_parameters(first["http.request"], request)
+
+
+def test_equal_annotations_whose_order_differs_have_schemas_of_their_own() -> None:
+    handlers = Handlers()
+
+    @handlers.register("number-first")
+    def number_first(parameters: int | str) -> None: ...
+
+    @handlers.register("text-first")
+    def text_first(parameters: str | int) -> None: ...
+
+    types = [[each["type"] for each in handler.parameters.json_schema()["anyOf"]] for handler in handlers]
+    assert types == [["integer", "string"], ["string", "integer"]]
 
 
 @pytest.mark.parametrize(

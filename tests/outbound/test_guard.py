@@ -7,7 +7,7 @@ import pytest
 
 from duly.domain.egress_policy import PUBLIC, EgressPolicy, parse_networks
 from duly.domain.egress_ports import parse_ports
-from duly.outbound import RESPONSE_LIMIT, OutboundClient
+from duly.outbound import RESPONSE_LIMIT, OutboundClient, url_refusal
 from duly.outbound import resolver as addresses_of_names
 from duly.outbound.resolver import AddressInfo, guarded_socket
 from tests.support.blocked_networks import EDGES, NEIGHBOURS
@@ -46,7 +46,7 @@ async def test_every_refused_network_is_refused_as_an_address_and_behind_a_name(
     literal = f"[{address}]" if ":" in address else address
     lookup = FakeLookup([address])
     async with OutboundClient(lookup=lookup, total_seconds=60) as client:
-        assert client.refusal(f"http://{literal}/") is not None
+        assert url_refusal(f"http://{literal}/", egress=PUBLIC) is not None
         assert (await failure(client, f"http://{literal}/")).code == "BLOCKED_ADDRESS"
         assert lookup.asked == []
         assert (await failure(client, "https://hooks.example/")).code == "BLOCKED_ADDRESS"
@@ -57,24 +57,24 @@ async def test_every_refused_network_is_refused_as_an_address_and_behind_a_name(
 
 @pytest.mark.parametrize("address", NEIGHBOURS)
 async def test_an_address_beside_a_refused_network_is_not_refused(address: str) -> None:
-    async with OutboundClient() as client:
-        assert client.refusal(f"http://{f'[{address}]' if ':' in address else address}/") is None
+    assert url_refusal(f"http://{f'[{address}]' if ':' in address else address}/", egress=PUBLIC) is None
     guarded_socket(address_info(address, 443), egress=PUBLIC).close()
 
 
 async def test_only_the_ports_that_are_named_are_called() -> None:
-    async with OutboundClient(egress=EgressPolicy(ports=parse_ports("443")), lookup=FakeLookup(["1.1.1.1"])) as client:
+    https_only = EgressPolicy(ports=parse_ports("443"))
+    async with OutboundClient(egress=https_only, lookup=FakeLookup(["1.1.1.1"])) as client:
         for url in ("http://1.1.1.1/", "http://hooks.example/", "https://hooks.example:8443/"):
-            assert client.refusal(url) is not None
+            assert url_refusal(url, egress=https_only) is not None
             assert (await failure(client, url)).code == "BLOCKED_ADDRESS"
-        assert client.refusal("https://hooks.example/") is None
+        assert url_refusal("https://hooks.example/", egress=https_only) is None
 
 
 async def test_the_port_of_a_name_is_checked_with_its_address() -> None:
     """Checks that with allowed networks, the port is judged only after the lookup."""
     lookup = FakeLookup(["1.1.1.1"])
     async with OutboundClient(egress=LOOPBACK, lookup=lookup) as client:
-        assert client.refusal("http://hooks.example:5432/") is None
+        assert url_refusal("http://hooks.example:5432/", egress=LOOPBACK) is None
         error = await failure(client, "http://hooks.example:5432/")
     assert (error.code, "Blocked port 5432" in str(error), lookup.asked) == ("BLOCKED_ADDRESS", True, ["hooks.example"])
 

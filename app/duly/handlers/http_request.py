@@ -1,18 +1,19 @@
 """Built-in job type `http.request`: calls an HTTP service, under the network rules of webhooks."""
 
 from collections.abc import Awaitable, Callable
+from functools import lru_cache
 from typing import Annotated, Any, Final
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
 from pydantic_core import PydanticCustomError
 
 from duly import __version__
-from duly.domain.egress_policy import parse_target
+from duly.domain.egress_policy import EgressPolicy, parse_target
 from duly.domain.header_rules import header_name_refusal, header_value_refusal
 from duly.domain.json_writer import dump_text
 from duly.handlers.context import JobContext
 from duly.handlers.http_result import HttpResult, failure_of, result_of
-from duly.outbound import Method, OutboundClient, OutboundError
+from duly.outbound import Method, OutboundClient, OutboundError, url_refusal
 from duly.settings import Settings
 
 TYPE: Final = "http.request"
@@ -68,18 +69,25 @@ class RequestMembers(BaseModel):
     ] = Field(default=None, min_length=1, max_length=_MOST_STATUSES, description="expected status; any 2xx by default")
 
 
-def http_request(client: OutboundClient) -> Callable[..., Awaitable[HttpResult]]:
-    """Returns the handler of `http.request`. URLs that the client blocks are refused at submission."""
+@lru_cache(maxsize=16)  # building a model costs as much as the rest of a registry, and tests start many services
+def _parameters_under(egress: EgressPolicy) -> type[RequestMembers]:
+    """Returns the model of the parameters that refuses the URLs that this policy blocks."""
 
     def callable_url(url: str) -> str:
-        if refused := client.refusal(url):
+        if refused := url_refusal(url, egress=egress):
             raise PydanticCustomError("url", "{reason}", {"reason": refused})
         return url
 
     class HttpRequest(RequestMembers):
         url: Annotated[str, AfterValidator(callable_url)] = Field(description="under the network rules of webhooks")
 
-    async def send(parameters: HttpRequest, job: JobContext) -> HttpResult:
+    return HttpRequest
+
+
+def http_request(client: OutboundClient) -> Callable[..., Awaitable[HttpResult]]:
+    """Returns the handler of `http.request`. URLs that the client blocks are refused at submission."""
+
+    async def send(parameters: RequestMembers, job: JobContext) -> HttpResult:
         """Sends an HTTP request and returns the response. Temporary failures are retried."""
         headers = _headers(parameters, job)
         content = _content(parameters, headers)
@@ -92,6 +100,7 @@ def http_request(client: OutboundClient) -> Callable[..., Awaitable[HttpResult]]
             raise failure_of(error, method=parameters.method, origin=origin) from None
         return result_of(answer, expected=parameters.expectStatus, shown=f"{parameters.method} {origin}")
 
+    send.__annotations__["parameters"] = _parameters_under(client.egress)
     return send
 
 

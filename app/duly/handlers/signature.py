@@ -7,6 +7,7 @@ import inspect
 import typing
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from types import NoneType, UnionType
 from typing import Any
 
@@ -150,10 +151,20 @@ def _taken(name: str, function: Callable[..., Any]) -> list[inspect.Parameter]:
 
 def _adapter(name: str, annotation: Any, what: str) -> TypeAdapter[Any]:
     try:
+        return _adapter_of_class(annotation) if isinstance(annotation, type) else _adapter_of(annotation)
+    except (PydanticUserError, PydanticSchemaGenerationError) as error:
+        raise HandlerError(f'job type "{name}": pydantic cannot validate its {what}: {error}') from error
+
+
+def _adapter_of(annotation: Any) -> TypeAdapter[Any]:
+    try:
         return TypeAdapter(annotation, config=ConfigDict(ser_json_inf_nan="constants"))
     except PydanticUserError as error:
         if error.code != "type-adapter-config-unused":
-            raise HandlerError(f'job type "{name}": pydantic cannot validate its {what}: {error}') from error
+            raise
         return TypeAdapter(annotation)
-    except PydanticSchemaGenerationError as error:
-        raise HandlerError(f'job type "{name}": pydantic cannot validate its {what}: {error}') from error
+
+
+# Each class has one adapter, and with it one JSON Schema. Other annotations may be equal and have different adapters,
+# like `int | float` and `float | int`.
+_adapter_of_class = lru_cache(maxsize=4096)(_adapter_of)

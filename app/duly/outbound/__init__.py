@@ -15,6 +15,7 @@ and compression leaves little for a library; the difficult part, parsing, is don
 from duly.outbound.client import Method, OutboundClient
 from duly.outbound.response import RESPONSE_LIMIT, OutboundCode, OutboundError, OutboundResponse
 from duly.outbound.retry_after import retry_after_seconds
+from duly.outbound.url import url_refusal
 
 __all__ = [
     "RESPONSE_LIMIT",
@@ -24,4 +25,5 @@ __all__ = [
     "OutboundError",
     "OutboundResponse",
     "retry_after_seconds",
+    "url_refusal",
 ]
