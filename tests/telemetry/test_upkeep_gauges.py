@@ -1,5 +1,6 @@
 """Gauges of the installation: how long jobs have been ready, nodes, vacuum, snapshots, connections, disk, schedules."""
 
+import asyncio
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -9,13 +10,14 @@ import pytest
 
 from duly import gauges
 from duly.gauges import GaugeReader
-from duly.loop import Loops
+from duly.loop import Loop, Loops
+from duly.store.ledger.stream_blockers import Held
 from duly.store.postgres.database import Database
 from duly.store.webhooks.receivers import count_open
 from duly.telemetry.metrics import Metrics
 from tests.support import handlers as signals
 from tests.support.reused_connections import asking
-from tests.support.service import Service
+from tests.support.service import BOUND_SECONDS, Service, eventually
 from tests.telemetry.test_metrics import samples_of
 
 pytestmark = pytest.mark.parametrize("server", ["embedded 18"], indirect=True, scope="session")
@@ -171,3 +173,93 @@ async def test_gauges_are_read_more_rarely_where_counting_takes_long_twice(
         pauses.append(await reader.step())
     await database.close()
     assert pauses == [5, 5, 5, 5, 4 / gauges.SHARE]
+
+
+class Asked:
+    """A reader with a clock of the test's, and the number of its readings. Its loop is `step_if_due`."""
+
+    def __init__(self, database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.now = 1_000.0
+        self.readings = 0
+        loops = Loops()
+        self.reader = GaugeReader(database, Metrics(), loops)
+        self.loop = Loop("gauges", self.reader.step_if_due)
+        loops.add(self.loop)
+        self.held = False
+        monkeypatch.setattr(gauges, "time", SimpleNamespace(monotonic=lambda: self.now))
+        monkeypatch.setattr(gauges, "read_held", self._read_held)
+        monkeypatch.setattr(gauges, "ASKED_SECONDS", 150.0)
+
+    async def _read_held(self, _connection: object) -> Held:
+        self.readings += 1
+        return Held(1, 2 if self.held else 1, None)
+
+    async def has_begun(self) -> bool:
+        return self.loop.rounds > 0
+
+    async def after(self, seconds: float) -> int:
+        """Returns the number of readings while the loop runs for so long."""
+        before, until = self.readings, self.now + seconds
+        while self.now < until:
+            pause = await self.reader.step_if_due()
+            self.now = min(self.now + pause, until)
+        return self.readings - before
+
+
+async def test_gauges_that_nobody_asks_for_are_read_once_a_minute(
+    database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    database = Database(database_url)
+    asked = Asked(database, monkeypatch)
+    assert await asked.after(300) == 5
+    asked.held = True  # one that is held back is watched, so that it is reported after a minute
+    assert await asked.after(120) >= 12
+    asked.held = False
+    assert await asked.after(300) <= 6
+    await database.close()
+
+
+async def test_the_first_request_for_metrics_waits_for_a_reading_and_the_others_find_one(
+    database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    database = Database(database_url)
+    asked = Asked(database, monkeypatch)
+    running = asyncio.create_task(asked.loop.run())
+    monkeypatch.setattr(gauges, "FRESH_SECONDS", BOUND_SECONDS)
+    for rests in (30.0, 400.0, 59.0):  # since the reading before, which nobody asks for in between
+        asked.now += 2 * gauges.ASKED_SECONDS
+        await eventually(asked.has_begun)
+        asked.now += rests
+        before = asked.readings
+        await asyncio.gather(asked.reader.refresh(), asked.reader.refresh())
+        assert asked.readings > before
+    running.cancel()
+    before = asked.readings
+    for _ in range(20):
+        await asked.after(15)
+        await asked.reader.refresh()
+    assert asked.readings - before in {59, 60}  # as often as before, as long as somebody asks
+    await database.close()
+
+
+async def test_requests_for_metrics_wait_for_a_database_that_is_away_once_and_not_for_long(
+    server: object, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked = Asked(Database("postgresql://127.0.0.1:1/none"), monkeypatch)
+    monkeypatch.setattr(gauges, "FRESH_SECONDS", 0.05)
+    await asked.reader.refresh()  # the loop does not even run
+    asked.now += gauges.FRESH_SECONDS
+    monkeypatch.setattr(gauges, "asyncio", None)  # none of these waits
+    await asked.reader.refresh()
+    asked.now += 30
+    await asked.reader.refresh()
+    assert asked.readings == 0
+
+
+async def test_a_scrape_after_a_rest_has_what_is_true_now(service: Service) -> None:
+    await service.client.get("/metrics")
+    await service.submit("echo", 1, queue="later", delaySeconds=600)
+    reader = service.node.gauges
+    reader._asked_at = reader._read_at = float("-inf")  # as after minutes without a request
+    samples = samples_of((await service.client.get("/metrics")).content)
+    assert samples['duly_queue_scheduled{queue="later"}'] == 1

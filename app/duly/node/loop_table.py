@@ -31,7 +31,7 @@ def _table(node: "Node") -> list[Row]:
         ("heartbeat", ALL, node.heartbeat.step),
         ("epochs", ALL, node.epochs.step),
         ("lookout", API | DISPATCHER | SWEEPER, node.lookout.step),
-        ("gauges", ALL, node.gauges.step),
+        ("gauges", ALL, node.gauges.step_if_due),
         ("figures", ALL, node.figures.step),
         *([("notify", ALL, node.notify_exchange.step)] if node.database.listens else []),
         ("submit", API | WORKER, node.submitter.batcher.step),

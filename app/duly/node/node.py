@@ -137,7 +137,7 @@ class Node:
         self._build_verbs()
         self._build_webhooks(webhook_secret)
         self.epochs = EpochWatch(database, server_changed=self.worker.pool.response_lost)
-        self.gauges = GaugeReader(database, self.metrics, self.loops)
+        self.gauges = GaugeReader(database, self.metrics, self.loops, exported=self.tracing.exports)
         self.figures = FigureRecorder(
             database,
             self.metrics.minutes,

@@ -121,9 +121,15 @@ class LeasedAttempt(NamedTuple):
 
 
 class Tracing:
-    """Traces of one process. This one is off: its hooks do nothing."""
+    """Traces of one process. This one is off: its hooks do nothing.
+
+    Attributes:
+        on: whether spans are recorded.
+        exports: whether the metrics may be exported as well.
+    """
 
     on = False
+    exports = False
 
     def request(self, traceparent: str | None) -> RequestSpans | None:
         """Begins the spans of a request that submits jobs, with the context that its client sent."""

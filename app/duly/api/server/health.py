@@ -1,5 +1,6 @@
 """Health: probes of the process and of its readiness, and metrics. They need no API key."""
 
+import asyncio
 from typing import Any, Literal
 
 import orjson
@@ -92,5 +93,9 @@ async def readyz(request: Request) -> Response:
 async def metrics(request: Request) -> Any:
     """Returns the metrics of the node in the text format of Prometheus, or in OpenMetrics where `Accept` names it."""
     openmetrics = OPENMETRICS in request.headers.get("accept", "")
+    cells = cells_of(request.scope)
+    away = () if cells is None else cells.away()
+    nodes = (node_of(request),) if cells is None else cells.nodes
+    await asyncio.gather(*(node.gauges.refresh() for node in nodes if node.cell.number not in away))
     body = node_of(request).metrics.render(openmetrics=openmetrics)
     return Response(body, media_type=_FORMATS[openmetrics])

@@ -18,6 +18,9 @@ class StreamWatch:
 
     Args:
         set_gauge: sets the gauge of one kind of holder.
+
+    Attributes:
+        held: whether a transaction was open at the last reading.
     """
 
     def __init__(
@@ -28,9 +31,11 @@ class StreamWatch:
         self._settled = 0
         self._seen_at = 0.0
         self._logged: HolderKind | None = None
+        self.held = False
 
     def note(self, held: Held) -> None:
         """Takes a reading."""
+        self.held = held.settled < held.future
         if held.settled != self._settled:
             self._moved_on()
             self._settled, self._seen_at = held.settled, self._elapsed()

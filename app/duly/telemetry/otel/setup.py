@@ -32,6 +32,8 @@ _PROTOCOLS = ("OTEL_EXPORTER_OTLP_TRACES_PROTOCOL", "OTEL_EXPORTER_OTLP_PROTOCOL
 class MetricsOnly(Tracing):
     """Traces that are off, beside metrics that are exported."""
 
+    exports = True
+
     def __init__(self, close: Callable[[], None]) -> None:
         self._close = close
 

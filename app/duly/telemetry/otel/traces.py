@@ -113,7 +113,7 @@ class OpenTelemetryTracing(Tracing):
         close: exports what is left.
     """
 
-    on = True
+    on = exports = True
 
     def __init__(self, sampler: Sampler, *, put: Put, close: Callable[[], None]) -> None:
         self._sampler = sampler
