@@ -15,7 +15,8 @@ from duly.worker.batch_handlers import run_group
 log = structlog.stdlib.get_logger("duly.watchdog")
 
 LIMIT_SECONDS = 0.5
-BEAT_SECONDS = 0.1
+# Pause between two questions to the event loop.
+ASK_SECONDS = 0.25
 
 
 class Watchdog:
@@ -28,34 +29,35 @@ class Watchdog:
 
     def __init__(self, *, handlers_run: Callable[[], bool]) -> None:
         self._handlers_run = handlers_run
-        self._beat_at = time.monotonic()
         self._over = threading.Event()
+        self._answered = threading.Event()
         self._loop_thread = threading.get_ident()
-        self._timer: asyncio.TimerHandle | None = None
         self.warnings = 0
 
     def start(self) -> None:
         """Watches the running event loop from a thread of its own."""
-        self._beat()
-        threading.Thread(target=self._watch, name="duly-watchdog", daemon=True).start()
+        loop = asyncio.get_running_loop()
+        threading.Thread(target=self._watch, args=(loop,), name="duly-watchdog", daemon=True).start()
 
     def stop(self) -> None:
         """Stops watching."""
         self._over.set()
-        if self._timer is not None:
-            self._timer.cancel()
 
-    def _beat(self) -> None:
-        self._beat_at = time.monotonic()
-        self._timer = asyncio.get_running_loop().call_later(BEAT_SECONDS, self._beat)
-
-    def _watch(self) -> None:
-        warned_for = 0.0
-        while not self._over.wait(LIMIT_SECONDS / 2):
-            seconds = time.monotonic() - self._beat_at
-            if seconds > LIMIT_SECONDS and self._beat_at != warned_for and self._handlers_run():
-                warned_for = self._beat_at
-                self._warn(seconds)
+    def _watch(self, loop: asyncio.AbstractEventLoop) -> None:
+        """Asks the loop for an answer now and then while handlers run: an idle one is not woken."""
+        while not self._over.wait(ASK_SECONDS):
+            if not self._handlers_run():
+                continue
+            asked_at = time.monotonic()
+            self._answered.clear()
+            try:
+                loop.call_soon_threadsafe(self._answered.set)
+            except RuntimeError:  # it is closed
+                return
+            if not self._answered.wait(LIMIT_SECONDS) and self._handlers_run() and not self._over.is_set():
+                self._warn(time.monotonic() - asked_at)
+            while not self._over.is_set() and not self._answered.wait(ASK_SECONDS):
+                pass
 
     def _warn(self, seconds: float) -> None:
         """Logs where the event loop is blocked, and by which job type if a handler runs."""
