@@ -15,11 +15,11 @@ from duly.domain.ids import new_job_id
 from duly.domain.stream_position import StreamPosition, before_transaction
 from duly.domain.stream_vector import StreamVector, write_others, write_vector
 
-# Measured on 2026-12-01 with a process of four cells and all roles, idle for 25 s, on two shared cores.
+# Measured on 2026-12-02 with a process of four cells and all roles, idle for 40 s, on two shared cores.
 IDLE_CONNECTIONS = 6.75
-IDLE_TRANSACTIONS_A_SECOND = 10.0
+IDLE_TRANSACTIONS_A_SECOND = 4.4
 FOLLOWING_TRANSACTIONS_A_SECOND = 2.6
-IDLE_CORE = 0.0086
+IDLE_CORE = 0.003
 # Senders collect their wake-ups for 5 to 50 ms: see `duly.lifecycle.cluster.notify_exchange`.
 BUSY_NOTIFIES_A_SECOND = 20
 NEW_TRANSACTION = 4_000_000_000

@@ -83,8 +83,8 @@ EXCEPTIONS: Mapping[str, Mapping[str, str]] = {
         "ledger.checkpoints.DELETE_CHECKPOINTS": "checkpoints",
         "ledger.end_jobs.FIND_EXPIRED": "blocked ready scheduled",
         "ledger.end_jobs.READ_NEXT_EXPIRY": "blocked ready scheduled",
-        "maintenance.due_work.READ_DUE_WORK": "batch_tallies blocked deliveries endings inbox ready receivers replays "
-        "scheduled",
+        "maintenance.due_work.READ_DUE_WORK": "api_keys batch_tallies blocked deliveries endings inbox ready "
+        "receivers replays running scheduled",
         "ledger.pending_follow_ups.TAKE_FOLLOW_UPS": "endings",
         "ledger.pending_follow_ups.FIND_STILL_ENDED": "events",
         "ledger.retention.LONGEST": "tenants",

@@ -27,23 +27,27 @@ def loops_of(node: "Node") -> list[Loop]:
 def _table(node: "Node") -> list[Row]:
     """Returns the table: name, roles and step."""
     worker, settings, watch = node.worker, node.settings, node.lookout.watch
+
+    async def sweep() -> float:
+        return await node.sweeper.repair(node.node_id, lease_seconds=settings.lease_seconds)
+
     return [
         ("heartbeat", ALL, node.heartbeat.step),
-        ("epochs", ALL, node.epochs.step),
-        ("lookout", API | DISPATCHER | SWEEPER, node.lookout.step),
+        ("epochs", ALL, watch("epochs", node.epochs.step, rests=lambda: node.epochs.has_begun)),
+        ("lookout", ALL, node.lookout.step),
         ("gauges", ALL, node.gauges.step_if_due),
         ("figures", ALL, node.figures.step),
         *([("notify", ALL, node.notify_exchange.step)] if node.database.listens else []),
         ("submit", API | WORKER, node.submitter.batcher.step),
         *((f"submit-batch-{n}", API, node.submitter.batches.step) for n in range(1, LARGE_FLUSHERS + 1)),
         ("read-jobs", API, node.job_reader.batcher.step),
-        ("submission-limits", API, node.submission_limiters.step),
+        ("submission-limits", API, watch("submission-limits", node.submission_limiters.step)),
         ("inbox", API, watch("inbox", node.inbox.step)),
-        ("keys", ALL, node.key_verifier.step),
-        ("job-types", ALL, node.job_types.step),
+        ("keys", ALL, watch("keys", node.key_verifier.step, rests=lambda: node.key_verifier.rests)),
+        ("job-types", ALL, watch("job-types", node.job_types.step)),
         ("declared-handlers", WORKER, node.job_type_parts.handlers.step),
         ("tail", API, node.tails.step),
-        ("claim", WORKER, worker.pool.step),
+        ("claim", WORKER, watch("claim", worker.pool.step, rests=lambda: worker.claimer.knows_none)),
         ("watch", WORKER, worker.pool.watch),
         ("orphans", WORKER, worker.pool.find_orphans),
         ("deadlines", WORKER, worker.deadlines.step),
@@ -65,7 +69,7 @@ def _table(node: "Node") -> list[Row]:
         ("settle", DISPATCHER, node.dispatcher.settler.step),
         ("replay", DISPATCHER, watch("replay", node.replayer.step)),
         ("breakers", WORKER | API | SWEEPER, node.job_type_breakers.step),
-        ("sweep", SWEEPER, lambda: node.sweeper.repair(node.node_id, lease_seconds=settings.lease_seconds)),
+        ("sweep", SWEEPER, watch("sweep", sweep, rests=node.lookout.nothing_to_sweep)),
         ("release", SWEEPER, watch("release", node.sweeper.release)),
         ("expire", SWEEPER, watch("expire", node.sweeper.expire)),
         ("follow-ups", SWEEPER, watch("follow-ups", node.follow_ups.step)),

@@ -177,7 +177,12 @@ class Node:
             lost=lambda: self.worker.pool.stop_all(Interrupted("the node lost its connection to the database")),
             report=self._report,
         )
-        self.lookout = Lookout(database, loops.waker)
+        self.lookout = Lookout(
+            database,
+            loops.waker,
+            lease_seconds=settings.lease_seconds,
+            tenants=lambda: self.submission_limiters.tenants,
+        )
         self.notify_exchange = NotifyExchange(database, self.wakeups, followed=lambda: self.hub.followed)
 
     def _build_attempts(self) -> None:

@@ -1,14 +1,14 @@
 """One look for the work of all loops that rest: what it finds, and what happens if it fails."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping
 
 import pytest
 
 from duly.lifecycle.cluster import lookout
 from duly.lifecycle.cluster.lookout import LOOK_SECONDS, REST_SECONDS, Lookout
-from duly.store.maintenance.due_work import LOOPS, read_due_work
-from duly.store.postgres.database import Database, DatabaseOutage
+from duly.store.maintenance.due_work import LOOPS, SIGNS, DueWork, read_due_work
+from duly.store.postgres.database import Connection, Database, DatabaseOutage
 from tests.support.service import BOUND_SECONDS
 
 SCHEDULED = """
@@ -37,6 +37,16 @@ REPLAY = (
     "insert into replays (tenant_id, replay_id, endpoint_id, since) select 1, id, id, now() from gen_random_uuid() id"
 )
 ENDING = "insert into endings (tenant_id, job_id, sequence, kind, marks) values (1, gen_random_uuid(), 1, 10, 4)"
+RUNNING = """
+insert into running (tenant_id, job_id, node_id, deadline, token, sequence, timeout_seconds, priority, attempt, crashes,
+                     callback_events, queue, type)
+values (1, gen_random_uuid(), gen_random_uuid(), now(), 1, 1, 60, 0, 1, 0, 0, 'default', 'echo')
+"""
+SILENT_NODE = """
+insert into nodes (node_id, name, version, roles, job_types, heartbeat_at)
+values (gen_random_uuid(), 'n', '1', '{}', '{}', now() - interval '9 seconds')
+"""
+LIVE_NODE = SILENT_NODE.replace("9 seconds", "7 seconds")
 TALLY = """
 insert into batch_tallies (tenant_id, batch_id, completed, failed, cancelled) values (1, gen_random_uuid(), 1, 0, 0)
 """
@@ -73,37 +83,115 @@ async def test_a_loop_that_will_have_work_soon_does_not_rest() -> None:
 async def test_an_empty_database_wakes_no_loop(database: Database) -> None:
     woken: set[str] = set()
     looked = Lookout(database, noting(woken))
-    await rest(looked, *LOOPS)
+    await rest(looked, *LOOPS, *SIGNS)
+    assert await looked.step() == LOOK_SECONDS
+    assert woken == set(SIGNS)  # they may have read before the first look, which has nothing to compare with
+    woken.clear()
     assert await looked.step() == LOOK_SECONDS
     assert woken == set()
+    assert looked.nothing_to_sweep()
 
 
 @pytest.mark.parametrize(
-    ("statement", "loop", "soonest", "latest"),
+    ("statement", "loops", "soonest", "latest"),
     [
-        (SCHEDULED, "release", 0.3, 0.3),
-        (READY, "expire", -60, -60),
-        (INBOX, "inbox", 0, 0),
-        (DELIVERY, "dispatch", 0, 0),
-        (SCHEDULE, "schedules", 0, 0),
-        (REPLAY, "replay", 0, 0),
-        (ENDING, "follow-ups", 0, 0),
-        (TALLY, "follow-ups", 0, 0),
+        (SCHEDULED, {"release"}, 0.3, 0.3),
+        (READY, {"expire", "claim"}, -60, 0),
+        (INBOX, {"inbox"}, 0, 0),
+        (DELIVERY, {"dispatch"}, 0, 0),
+        (SCHEDULE, {"schedules"}, 0, 0),
+        (REPLAY, {"replay"}, 0, 0),
+        (ENDING, {"follow-ups"}, 0, 0),
+        (TALLY, {"follow-ups"}, 0, 0),
     ],
     ids=["scheduled", "ready", "inbox", "delivery", "schedule", "replay", "ending", "tally"],
 )
 async def test_due_work_is_found_for_the_loop_that_does_it(
-    database: Database, statement: str, loop: str, soonest: float, latest: float
+    database: Database, statement: str, loops: set[str], soonest: float, latest: float
 ) -> None:
     async with database.hot().use() as connection:
         transaction = connection.transaction()
         await transaction.start()
         await connection.execute(statement)
-        due = await read_due_work(connection, list(LOOPS))
-        assert await read_due_work(connection, set(LOOPS) - {loop}) == {}
+        due = (await read_due_work(connection, list(LOOPS))).seconds
+        assert (await read_due_work(connection, set(LOOPS) - loops)).seconds == {}
         await transaction.rollback()
-    assert due.keys() == {loop}
-    assert soonest - 0.01 <= due[loop] <= latest + 0.01
+    assert due.keys() == loops
+    assert soonest - 0.01 <= min(due.values()) <= max(due.values()) <= latest + 0.01
+
+
+@pytest.mark.parametrize(
+    ("statement", "loop"),
+    [
+        ("update epochs set server_started_at = now() where began = (select max(began) from epochs)", "epochs"),
+        ("update control set version = version + 1 where id = 1", "claim"),
+        ("insert into control as c values (2, 1) on conflict (id) do update set version = c.version + 1", "keys"),
+        ("insert into control as c values (3, 1) on conflict (id) do update set version = c.version + 1", "job-types"),
+        ("update tenants set submit_rate = 7 where tenant_id = 1", "submission-limits"),
+        ("update tenants set backlog_limit = 7 where tenant_id = 1", "submission-limits"),
+        ("insert into limits (tenant_id, scope, name, backlog) values (1, 0, '', 5)", "submission-limits"),
+        ("insert into limits (tenant_id, scope, name, backlog) values (1, 3, 'mail', 5)", "submission-limits"),
+        ("insert into limits (tenant_id, scope, name, tokens) values (1, 4, '', 5)", None),
+        ("insert into limits (tenant_id, scope, name, backlog) values (2, 0, '', 5)", None),
+        (RUNNING, "sweep"),
+        (SILENT_NODE, "sweep"),
+        (LIVE_NODE, None),
+    ],
+)
+async def test_a_change_of_what_a_resting_loop_reads_changes_its_sign(
+    database: Database, statement: str, loop: str | None
+) -> None:
+    async def signs(connection: Connection) -> Mapping[str, str | None]:
+        return (await read_due_work(connection, (), tenants=[1], lease_seconds=8)).signs
+
+    async with database.hot().use() as connection:
+        transaction = connection.transaction()
+        await transaction.start()
+        before = await signs(connection)
+        await connection.execute(statement)
+        after = await signs(connection)
+        await transaction.rollback()
+    assert {name for name in SIGNS if before[name] != after[name]} == ({loop} if loop is not None else set())
+
+
+async def test_a_loop_is_woken_after_its_sign_changed_and_while_it_may_not_rest(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    woken: set[str] = set()
+    signs: dict[str, str | None] = {"keys": "1", "job-types": "1"}
+
+    async def read(*_: object, **_more: object) -> DueWork:
+        return DueWork({}, dict(signs))
+
+    async def nothing() -> float:
+        return 2.0
+
+    monkeypatch.setattr(lookout, "read_due_work", read)
+    looked = Lookout(database, noting(woken))
+    busy: list[str] = []
+    step = looked.watch("keys", nothing, rests=lambda: not busy)
+    await rest(looked, "job-types")
+    assert await step() == REST_SECONDS
+    await looked.step()
+    woken.clear()
+    await looked.step()
+    assert woken == set()
+    signs["job-types"] = "2"
+    await looked.step()
+    assert woken == {"job-types"}
+    woken.clear()
+    busy.append("a stream is held open")
+    await looked.step()
+    assert woken == {"keys"}
+    assert await step() == 2.0
+
+
+async def test_a_loop_with_work_left_is_not_put_to_rest() -> None:
+    async def claimed() -> float:
+        return 0.0
+
+    looked = Lookout(Database("postgresql://127.0.0.1:1/none"), noting(set()))
+    assert await looked.watch("claim", claimed, rests=lambda: True)() == 0.0
 
 
 async def test_work_of_the_next_second_wakes_its_loop_on_time(
@@ -111,8 +199,8 @@ async def test_work_of_the_next_second_wakes_its_loop_on_time(
 ) -> None:
     woken = asyncio.Event()
 
-    async def soon(_connection: object, _loops: object) -> dict[str, float]:
-        return {"release": 0.01, "schedules": 5.0}
+    async def soon(*_: object, **_more: object) -> DueWork:
+        return DueWork({"release": 0.01, "schedules": 5.0}, {})
 
     monkeypatch.setattr(lookout, "read_due_work", soon)
     looked = Lookout(database, lambda name: woken.set if name == "release" else pytest.fail)
@@ -132,4 +220,12 @@ async def test_all_loops_look_for_themselves_if_the_look_fails(
         await other.execute("lock table inbox")
         with pytest.raises(DatabaseOutage):
             await looked.step()
-    assert woken == {"inbox", "release"}
+        assert woken == {"inbox", "release"}
+
+        async def found_nothing() -> float:
+            return 2.0
+
+        for name in ("inbox", "release"):
+            assert await looked.watch(name, found_nothing)() == 2.0
+    await looked.step()
+    await rest(looked, "inbox", "release")  # it works again

@@ -1,8 +1,8 @@
 """Verification of API keys, from a cache in each process.
 
 A key that was verified once is recognised by the SHA-256 of its whole text, without a query: a lookup by digest takes
-the same time for every wrong key. A change of any key or tenant raises a version in the database. Each process reads it
-every `LOOK_SECONDS` and forgets what it has cached when the version differs.
+the same time for every wrong key. A change of any key or tenant raises a version in the database. Each process looks at
+it at least every `LOOK_SECONDS` and forgets what it has cached when the version differs.
 """
 
 import asyncio
@@ -193,6 +193,11 @@ class KeyVerifier:
             if used:
                 await note_used(connection, used)
         return LOOK_SECONDS
+
+    @property
+    def rests(self) -> bool:
+        """Returns whether there is nothing to do until a key changes: no stream is held open, no use to record."""
+        return not self._holds and not self._used
 
     @contextmanager
     def holding(self, principal: Principal, cut: Callable[[], None]) -> Iterator[None]:

@@ -275,6 +275,11 @@ class Claimer:
         return any(map(self.restrictions.worth_trying, self.lanes.known(types)))
 
     @property
+    def knows_none(self) -> bool:
+        """True if no lane is known to have jobs of the types of this node, whatever restricts them."""
+        return not self.lanes.any_of(self._types)
+
+    @property
     def wants_processes(self) -> bool:
         """True if jobs are ready that need a process."""
         return any(map(self.restrictions.worth_trying, self.lanes.known(self._in_processes)))

@@ -20,6 +20,9 @@ class EpochWatch:
 
     Args:
         server_changed: called when the database runs on another server than before. Commits may be missing there.
+
+    Attributes:
+        has_begun: whether the server had begun its epoch at the last look.
     """
 
     def __init__(self, database: Database, *, server_changed: Callable[[], None]) -> None:
@@ -27,9 +30,11 @@ class EpochWatch:
         self._server_changed = server_changed
         self._started_at: datetime | None = None
         self._busy_seconds = LOOK_SECONDS
+        self.has_begun = False
 
     async def step(self) -> float:
         """Begins an epoch if the server has begun none. Returns the seconds until the next look."""
+        self.has_begun = False
         try:
             async with self._database.background() as connection:
                 server = await read_server(connection)
@@ -41,6 +46,7 @@ class EpochWatch:
         if began:
             log.info("the database runs on another server; began an epoch of the ledger", action="epoch_began")
         self._busy_seconds = LOOK_SECONDS
+        self.has_begun = not began and server.has_begun_epoch
         return LOOK_SECONDS
 
     def _note(self, started_at: datetime) -> None:

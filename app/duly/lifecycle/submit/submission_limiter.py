@@ -3,7 +3,7 @@
 import itertools
 import math
 import time
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from typing import Any
@@ -154,6 +154,11 @@ class SubmissionLimiters:
         self.share = share or CellShare()
         self._reads = itertools.count(1)
         self._known = {DEFAULT_TENANT: self._limiter(DEFAULT_TENANT, settings)}
+
+    @property
+    def tenants(self) -> Collection[int]:
+        """Returns the tenants that submitted lately."""
+        return self._known.keys()
 
     def _limiter(self, tenant_id: int, limits: SubmissionLimits) -> SubmissionLimiter:
         return SubmissionLimiter(self._database, tenant_id=tenant_id, limits=limits, share=self.share)

@@ -1,6 +1,11 @@
-"""One look at all tables with work for periodic loops, instead of one or more statements of each loop."""
+"""One look at all tables with work for periodic loops, instead of one or more statements of each loop.
+
+For some loops it finds when they have work. For the others it returns a sign: a text that differs once they have
+something new to read.
+"""
 
 from collections.abc import Collection, Mapping
+from typing import NamedTuple
 
 from duly.store.ledger.end_jobs import READ_NEXT_EXPIRY
 from duly.store.postgres.catalog_types import Connection, only
@@ -29,14 +34,51 @@ _QUERIES: Mapping[str, str] = {
     "follow-ups": f"select coalesce(({_FIRST.format('endings', 'job_id, sequence')}), "
     f"({_FIRST.format('batch_tallies', 'batch_id')}))",
     "schedules": _all_of(READ_NEXT_RUN),
+    "claim": _FIRST.format("ready", 'tenant_id, queue collate "C", type collate "C", priority, job_id'),
 }
 LOOPS = tuple(_QUERIES)
-READ_DUE_WORK = "select " + ", ".join(
-    f"case when ${number}::bool then ({query}) end" for number, query in enumerate(_QUERIES.values(), 1)
-)
+_TENANTS, _LEASE = f"${len(LOOPS) + 1}::int[]", f"${len(LOOPS) + 2}::float8"
+# By the name of the loop, its sign. Of rows without a version, the sum of their hashes.
+_SIGNS: Mapping[str, str] = {
+    "epochs": "concat(pg_postmaster_start_time(), (select server_started_at from epochs order by began desc limit 1))",
+    "claim": "(select version::text from control where id = 1)",
+    "keys": "concat((select version from control where id = 2), exists (select from api_keys))",
+    "job-types": "(select version::text from control where id = 3)",
+    "submission-limits": f"""concat(
+        (select sum(hash_record_extended(row(tenant_id, submit_rate, submit_burst, backlog_limit), 0))
+         from tenants where tenant_id = any({_TENANTS})), ' ',
+        (select sum(hash_record_extended(row(tenant_id, scope, name, rate_count, rate_seconds, backlog), 0))
+         from limits where tenant_id = any({_TENANTS}) and scope in (0, 3))
+    )""",
+    # Whether there is anything to sweep.
+    "sweep": f"""case when exists ({_FIRST.format("running", "job_id")}) or exists (
+        select from nodes where heartbeat_at < now() - {_LEASE} * interval '1 second'
+    ) then 'true' else 'false' end""",
+}
+SIGNS = tuple(_SIGNS)
+READ_DUE_WORK = f"""select {
+    ", ".join(f"case when ${number}::bool then ({query}) end" for number, query in enumerate(_QUERIES.values(), 1))
+}, {", ".join(_SIGNS.values())}"""
 
 
-async def read_due_work(connection: Connection, loops: Collection[str]) -> dict[str, float]:
-    """Returns the seconds until each of these loops has work; loops without any are missing."""
-    row = only(await connection.fetchrow(READ_DUE_WORK, *(name in loops for name in LOOPS)))
-    return {name: seconds for name, seconds in zip(LOOPS, row, strict=True) if seconds is not None}
+class DueWork(NamedTuple):
+    """By the names of loops, the seconds until they have work, without those that have none; and the signs."""
+
+    seconds: Mapping[str, float]
+    signs: Mapping[str, str | None]
+
+
+async def read_due_work(
+    connection: Connection, loops: Collection[str], *, tenants: Collection[int] = (), lease_seconds: float = 0.0
+) -> DueWork:
+    """Looks at all tables.
+
+    Args:
+        loops: the loops whose work is looked for.
+        tenants: those whose submission limits are looked at.
+        lease_seconds: time after which a node without a heartbeat is lost.
+    """
+    flags = (name in loops for name in LOOPS)
+    row = only(await connection.fetchrow(READ_DUE_WORK, *flags, list(tenants), lease_seconds))
+    seconds = {name: each for name, each in zip(LOOPS, row[: len(LOOPS)], strict=True) if each is not None}
+    return DueWork(seconds, dict(zip(SIGNS, row[len(LOOPS) :], strict=True)))
