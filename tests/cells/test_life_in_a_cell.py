@@ -32,7 +32,9 @@ async def test_a_job_of_each_cell_runs_there_and_is_found_by_its_id(shared_cells
     for number, node in enumerate(cells.nodes):
         job_id = str(node.clock.ids.new())
         assert cells.cell_of(job_id) == number
-        answer = await cells.client.put(f"/api/v1/jobs/{job_id}", json={"type": "echo", "parameters": {"n": number}})
+        answer = await cells.request(
+            "PUT", f"/api/v1/jobs/{job_id}", json={"type": "echo", "parameters": {"n": number}}
+        )
         assert answer.status_code == 202, answer.text
 
         assert (await cells.ended(job_id))["status"] == "completed"
@@ -48,7 +50,7 @@ async def test_the_whole_life_of_a_job_writes_to_one_cell(cell_databases: CellDa
         ids = cells.nodes[2].clock.ids
         for type_ in ("progress", "raise", "echo"):
             body: dict[str, Any] = {"type": type_, "parameters": {}, "callbackUrl": receiver.url, "maxAttempts": 2}
-            answer = await cells.client.put(f"/api/v1/jobs/{ids.new()}", json=body)
+            answer = await cells.request("PUT", f"/api/v1/jobs/{ids.new()}", json=body)
             assert answer.status_code == 202, answer.text
             await cells.ended(answer.json()["jobId"])
         for _ in range(3):

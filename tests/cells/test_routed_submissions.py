@@ -97,13 +97,13 @@ async def test_a_dependency_on_jobs_of_two_cells_is_refused(shared_cells: CellSe
 
 async def test_a_client_made_id_decides_and_a_key_that_disagrees_is_refused(shared_cells: CellService) -> None:
     job_id = str(shared_cells.nodes[2].clock.ids.new())
-    refused = await shared_cells.client.put(f"{JOBS}/{job_id}", json=echo(uniqueKey=key_in(1)))
+    refused = await shared_cells.request("PUT", f"{JOBS}/{job_id}", json=echo(uniqueKey=key_in(1)))
     (error,) = errors_in(refused)
     assert error["path"] == "uniqueKey"
     for status in (202, 200):
-        answer = await shared_cells.client.put(f"{JOBS}/{job_id}", json=echo(uniqueKey=key_in(2, beside="put")))
+        answer = await shared_cells.request("PUT", f"{JOBS}/{job_id}", json=echo(uniqueKey=key_in(2, beside="put")))
         assert answer.status_code == status, answer.text
-    other = await shared_cells.client.put(f"{JOBS}/{job_id}", json=echo(priority=3))
+    other = await shared_cells.request("PUT", f"{JOBS}/{job_id}", json=echo(priority=3))
     assert other.json()["error"]["code"] == "JOB_EXISTS"
 
 
@@ -123,7 +123,7 @@ async def test_a_batch_is_whole_in_the_cell_of_its_keys(shared_cells: CellServic
         accepted = (await send_batch(shared_cells, jobs, form)).json()
         ids = [accepted["batchId"], *accepted["jobIds"]]
         assert {shared_cells.cell_of(each) for each in ids} == {cell}
-        view = (await shared_cells.client.get(f"/api/v1/batches/{accepted['batchId']}")).json()
+        view = (await shared_cells.request("GET", f"/api/v1/batches/{accepted['batchId']}")).json()
         assert view["total"] == 3
 
 
