@@ -2,7 +2,9 @@
 
 import re
 from types import SimpleNamespace
+from typing import Any
 
+import httpx
 import pytest
 
 from duly.client import Client, Unavailable, waiting
@@ -63,6 +65,28 @@ def test_long_polls_that_a_proxy_cuts_become_shorter_and_then_polls(scripted: Sc
     with Client(scripted.url) as client:
         assert client.wait("j1") == ENDED
     assert asked(scripted) == ["poll", "stream", "poll", "30", "7", "1", "poll", "poll"]
+
+
+@pytest.mark.usefixtures("impatient")
+def test_long_polls_stay_long_over_an_outage_in_which_connections_are_refused(
+    scripted: ScriptedServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    scripted.answers += [running(2), answer(200, "<html>"), running(2), running(3), answer(200, ENDED)]
+    with Client(scripted.url) as client:
+        refused = 0
+        send = client._http.request
+
+        def request(method: str, url: str, **named: Any) -> httpx.Response:
+            nonlocal refused
+            if "wait" in named.get("params", {}) and refused < 20:
+                refused += 1
+                raise httpx.ConnectError("refused", request=client._http.build_request(method, url))
+            return send(method, url, **named)
+
+        monkeypatch.setattr(client._http, "request", request)  # nothing listens for a while
+        assert client.wait("j1") == ENDED
+    assert refused == 20
+    assert asked(scripted) == ["poll", "stream", "poll", "30", "30"]
 
 
 @pytest.mark.usefixtures("impatient")

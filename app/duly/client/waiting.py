@@ -155,8 +155,8 @@ class _Polls:
             request = make_request()
             try:
                 response = yield from send(request)
-            except Unreachable:
-                self._note_failure(request)
+            except Unreachable as error:
+                self._note_failure(request, refused=isinstance(error.__cause__, httpx.ConnectError))
                 if self._backoff.exhausted:
                     raise
             else:
@@ -170,9 +170,10 @@ class _Polls:
             self._deadline.check()
             yield Pause(min(self._backoff.pause_seconds(), self._deadline.left))
 
-    def _note_failure(self, request: Request) -> None:
+    def _note_failure(self, request: Request, *, refused: bool = False) -> None:
         self._backoff.note_failure()
-        if request.extra_seconds:  # a proxy may be less patient than a long poll is long
+        # A proxy may be less patient than a long poll is long; it was not if nothing was sent.
+        if request.extra_seconds and not refused:
             self._routes.long_poll_seconds //= 4
 
     def _note(self, response: httpx.Response) -> dict[str, Any]:
