@@ -1,6 +1,6 @@
 """Reads the figures of the whole service for `/metrics`: depth and age of queues, and the state of the loops.
 
-Most take a query. They are read every five seconds while somebody asks for metrics or they are exported, and else once
+Most take a query. They are read every five seconds while metrics are requested or exported, and else once
 a minute: the next request then waits for a fresh reading.
 """
 
@@ -31,7 +31,7 @@ from duly.store.webhooks.receivers import count_open
 from duly.telemetry.metrics import Metrics, QueueFigures
 
 SHORTEST_SECONDS = 5.0
-# Pause of the readings after nobody has asked for metrics for some time.
+# Pause of the readings after metrics were not requested for some time.
 REST_SECONDS = 60.0
 ASKED_SECONDS = 150.0
 # Longest wait for a reading of the requests that ask first.
@@ -48,7 +48,7 @@ class GaugeReader:
         database: the database.
         metrics: its metrics.
         loops: the loops of the node.
-        exported: whether the metrics are exported without being asked for.
+        exported: whether the metrics are exported without a request.
     """
 
     def __init__(self, database: Database, metrics: Metrics, loops: Loops, *, exported: bool = False) -> None:
@@ -60,8 +60,8 @@ class GaugeReader:
         self.database_folder: Path | None = None
         self._counted_seconds = 0.0
         self._pause = SHORTEST_SECONDS
-        # By the monotonic clock: the last reading, the last request for metrics, and the first one of those after which
-        # nobody stopped asking.
+        # By the monotonic clock: the last reading, the last request for metrics, and the first
+        # one of those without a long pause.
         self._read_at = self._asked_at = self._asked_since = float("-inf")
         self._ended = asyncio.Event()
         self._stream_watch = StreamWatch(lambda kind, seconds: metrics.stream_behind.labels(kind).set(seconds))
@@ -77,7 +77,7 @@ class GaugeReader:
         return max(0.0, min(self._seconds_left(), SHORTEST_SECONDS))
 
     async def refresh(self) -> None:
-        """Notes a request for metrics. If nobody asked lately, waits for a reading, for at most `FRESH_SECONDS`."""
+        """Notes a request for metrics. Without a recent one, waits for a reading, for at most `FRESH_SECONDS`."""
         now = time.monotonic()
         if now - self._asked_at > ASKED_SECONDS:
             self._asked_since = now

@@ -198,7 +198,7 @@ class Asked:
         return self.loop.rounds > 0
 
     async def after(self, seconds: float) -> int:
-        """Returns the number of readings while the loop runs for so long."""
+        """Returns the number of readings while the loop runs for these seconds."""
         before, until = self.readings, self.now + seconds
         while self.now < until:
             pause = await self.reader.step_if_due()
@@ -226,7 +226,7 @@ async def test_the_first_request_for_metrics_waits_for_a_reading_and_the_others_
     asked = Asked(database, monkeypatch)
     running = asyncio.create_task(asked.loop.run())
     monkeypatch.setattr(gauges, "FRESH_SECONDS", BOUND_SECONDS)
-    for rests in (30.0, 400.0, 59.0):  # since the reading before, which nobody asks for in between
+    for rests in (30.0, 400.0, 59.0):  # since the reading before, without a request in between
         asked.now += 2 * gauges.ASKED_SECONDS
         await eventually(asked.has_begun)
         asked.now += rests
@@ -238,7 +238,7 @@ async def test_the_first_request_for_metrics_waits_for_a_reading_and_the_others_
     for _ in range(20):
         await asked.after(15)
         await asked.reader.refresh()
-    assert asked.readings - before in {59, 60}  # as often as before, as long as somebody asks
+    assert asked.readings - before in {59, 60}  # as often as before, as long as there are requests
     await database.close()
 
 
