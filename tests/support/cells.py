@@ -2,7 +2,7 @@
 
 import asyncio
 import socket
-from collections.abc import AsyncIterator, Container, Iterator
+from collections.abc import AsyncIterator, Container, Iterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
 from typing import Any
@@ -139,6 +139,25 @@ class CellService(Service):
         """Returns the number of the cell of an id."""
         return cell_of(UUID(str(id_)), self.count)
 
+    def node_of(self, id_: str | UUID) -> Node:
+        return self.group.nodes[self.cell_of(id_)]
+
+    def key_beside(self, id_: str | UUID, text: str) -> str:
+        return key_in(self.cell_of(id_), beside=text)
+
+    def newest_first(self, ids: Sequence[str]) -> list[str]:
+        return sorted(ids, reverse=True)  # each cell makes ids by the clock of its database
+
+    async def whole(self, path: str, **options: Any) -> httpx.Response:
+        """Returns the response to a GET in which no cell is away, as it may be for a moment on a busy machine."""
+
+        async def once() -> httpx.Response | None:
+            answer = await self.request("GET", path, **options)
+            return None if "Duly-Cells-Away" in answer.headers else answer
+
+        answer: httpx.Response = await eventually(once)
+        return answer
+
     async def sql(self, statement: str | int, *arguments: Any) -> list[Any]:
         """Runs a statement on a connection of the tests.
 
@@ -157,6 +176,12 @@ class CellService(Service):
             async with self.cells.connection(cell) as connection:
                 rows += await connection.fetch(text, *given)
         return rows
+
+    async def sql_in_one(self, statement: str, *arguments: Any) -> list[Any]:
+        return await self.sql(0, statement, *arguments)
+
+    async def sql_in_all(self, statement: str, *arguments: Any) -> list[Any]:
+        return [row for cell in range(self.count) for row in await self.sql(cell, statement, *arguments)]
 
     @contextmanager
     def silent(self, cell: int) -> Iterator[None]:

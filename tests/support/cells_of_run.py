@@ -11,24 +11,7 @@ from tests.support.database_pool import TestDatabases
 
 CELLS_OF_RUN = int(os.environ.get("TESTS_CELLS", "0"))
 # Tests that do not hold over several cells, by reason.
-LEFT_OUT = {
-    "reads the database of one node": (
-        "test_identical_requests_at_once_make_one_batch",
-        "test_identical_batches_at_once_are_one",
-        "test_many_clients_at_once_get_a_job_each",
-        "test_ten_thousand_are_taken_and_one_more_is_not",
-        "test_the_same_key_and_body_get_the_first_answer_again",
-        "test_two_batches_at_once_are_both_recorded",
-    ),
-    "a batch is in one cell, so keys of different cells are refused": (
-        "test_jobs_that_are_tied_to_others_come_among_the_rest",
-        "test_of_those_that_lock_what_others_want_only_so_many_may_come",
-    ),
-    "changes parts of one node": (
-        "test_a_long_poll_sees_news_whose_hint_was_lost",
-        "test_a_long_poll_without_an_etag_answers_when_the_status_changes",
-    ),
-}
+LEFT_OUT: dict[str, tuple[str, ...]] = {}
 OF_ONE_DATABASE = {"database_url", "start_service", "empty_database_url"}
 
 

@@ -3,7 +3,7 @@
 import asyncio
 import socket
 import ssl
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -109,6 +109,18 @@ class ServiceClient:
             rows: list[Any] = await connection.fetch(statement, *arguments)
             return rows
 
+    async def total(self, statement: str, *arguments: Any) -> int:
+        """Returns the number that a statement selects, summed over all cells of the service."""
+        return sum(int(row[0]) for row in await self.sql(statement, *arguments))
+
+    async def sql_in_one(self, statement: str, *arguments: Any) -> list[Any]:
+        """Runs a statement in one cell of the service, always the same."""
+        return await self.sql(statement, *arguments)
+
+    async def sql_in_all(self, statement: str, *arguments: Any) -> list[Any]:
+        """Runs a statement in all cells of the service, whichever ids it is about."""
+        return await self.sql(statement, *arguments)
+
     async def alter(self, statement: str) -> None:
         """Changes the schema of the running service; retries after a deadlock with its statements."""
 
@@ -127,6 +139,32 @@ class Service(ServiceClient):
     """Running node in the event loop of the test."""
 
     node: Node
+
+    @property
+    def nodes(self) -> list[Node]:
+        """Returns the nodes of all cells: one with a single database."""
+        return [self.node]
+
+    def node_of(self, id_: str | UUID) -> Node:
+        """Returns the node of the cell of an id."""
+        return self.node
+
+    def key_beside(self, id_: str | UUID, text: str) -> str:
+        """Returns a key that begins with a text, in the cell of an id."""
+        return text
+
+    async def beat(self) -> None:
+        """Sends a heartbeat to each cell."""
+        for node in self.nodes:
+            await node.heartbeat.step()
+
+    def newest_first(self, ids: Sequence[str]) -> list[str]:
+        """Returns ids of jobs in the order of lists, given the order of their submissions."""
+        return list(reversed(ids))
+
+    async def whole(self, path: str, **options: Any) -> httpx.Response:
+        """Returns the response to a GET that reads all cells."""
+        return await self.client.get(path, **options)
 
     def written(self, capfd: pytest.CaptureFixture[str]) -> str:
         """Returns all that was written to the terminal, with the lines of the access log that are still collected."""

@@ -42,8 +42,8 @@ def labelled(label: str, **members: Any) -> dict[str, Any]:
 
 
 async def recorded(service: Service, label: str) -> int:
-    rows = await service.sql("select count(*) from jobs where labels @> jsonb_build_object('batch', $1::text)", label)
-    return int(rows[0][0])
+    counted = "select count(*) from jobs where labels @> jsonb_build_object('batch', $1::text)"
+    return await service.total(counted, label)
 
 
 def places(response: httpx.Response) -> list[tuple[int, str]]:
@@ -170,16 +170,17 @@ async def test_what_the_ledger_refuses_is_named_by_its_line(contract: Service) -
 
 async def test_jobs_that_are_tied_to_others_come_among_the_rest(contract: Service) -> None:
     parent = (await contract.submit("wait-for-gate", {"name": "parent"}))["jobId"]
-    standing = (await contract.submit("echo", uniqueKey="stands", delaySeconds=3600))["jobId"]
+    stands, twice = (contract.key_beside(parent, text) for text in ("stands", "twice"))
+    standing = (await contract.submit("echo", uniqueKey=stands, delaySeconds=3600))["jobId"]
     response = await post(
         contract,
         written(
             [
                 labelled("tied", dependsOn=[parent], parameters={"n": 0}),
                 labelled("tied", parameters={"n": 1}),
-                labelled("tied", uniqueKey="stands"),
-                labelled("tied", uniqueKey="twice", parameters={"n": 3}, delaySeconds=3600),
-                labelled("tied", uniqueKey="twice"),
+                labelled("tied", uniqueKey=stands),
+                labelled("tied", uniqueKey=twice, parameters={"n": 3}, delaySeconds=3600),
+                labelled("tied", uniqueKey=twice),
                 labelled("tied", parameters={"n": 5}),
             ]
         ),
@@ -201,12 +202,15 @@ async def test_of_those_that_lock_what_others_want_only_so_many_may_come(
     contract: Service, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(submit_large_batch, "MOST_TIED", 3)
-    tied = [labelled("locks", uniqueKey=f"lock-{n}") for n in range(3)]
+    beside = (await contract.submit("echo"))["jobId"]
+    tied = [labelled("locks", uniqueKey=contract.key_beside(beside, f"lock-{n}")) for n in range(3)]
     free = [labelled("locks", expiresInSeconds=60)] * 5
     assert (await post(contract, written([*free, *tied]))).status_code == 202
-    assert places(await post(contract, written([*tied, *free, labelled("locks", concurrencyKey="c")]))) == [
-        (8, "jobs[8]")
-    ]
+    assert places(
+        await post(
+            contract, written([*tied, *free, labelled("locks", concurrencyKey=contract.key_beside(beside, "c"))])
+        )
+    ) == [(8, "jobs[8]")]
     assert await recorded(contract, "locks") == 8
 
 
@@ -314,7 +318,7 @@ async def test_more_bytes_than_allowed_are_refused(start_service: StartService) 
     body = written([{"type": "echo"}] * 1_000)
     refused(await post(service, body), 413, "BODY_TOO_LARGE")
     refused(await post(service, _slowly([body[:3_000], body[3_000:6_000]])), 413, "BODY_TOO_LARGE")
-    assert (await service.sql("select count(*) from jobs"))[0][0] == 50
+    assert await service.total("select count(*) from jobs") == 50
 
 
 async def _slowly(pieces: list[bytes], until: asyncio.Event | None = None) -> AsyncIterator[bytes]:
@@ -379,7 +383,7 @@ async def test_a_service_that_goes_down_takes_no_more_lines(
     refused(await under_way, 503, "DRAINING")
     refused(await post(service, body), 503, "DRAINING")
     service.node.draining = False
-    assert (await service.sql("select count(*) from jobs"))[0][0] == 0
+    assert await service.total("select count(*) from jobs") == 0
     assert len(files) == 2
     assert all(file.closed for file in files)
 
@@ -404,8 +408,8 @@ async def test_a_client_that_goes_away_leaves_nothing_behind(
     refused(await post(service, written([{"type": "echo"}])), 503, "OVERLOADED")
     writer.close()
     await eventually(lambda: _accepts(service))
-    assert (await service.sql("select count(*) from jobs where type <> 'sleep'"))[0][0] == 0
-    assert (await service.sql("select count(*) from batches"))[0][0] == 1
+    assert await service.total("select count(*) from jobs where type <> 'sleep'") == 0
+    assert await service.total("select count(*) from batches") == 1
     assert len(files) == 4
     assert all(file.closed for file in files)
 
@@ -425,7 +429,7 @@ async def test_a_client_that_falls_silent_is_given_up(
     writer.close()
     assert response.startswith(b"HTTP/1.1 408 ")
     assert b"connection: close\r\n" in response
-    assert (await service.sql("select count(*) from jobs"))[0][0] == 0
+    assert await service.total("select count(*) from jobs") == 0
 
 
 async def test_a_full_disk_refuses_the_batch(
@@ -437,7 +441,7 @@ async def test_a_full_disk_refuses_the_batch(
     monkeypatch.setattr(pickle, "dump", fails)
     service = await start_service()
     refused(await post(service, written([{"type": "echo"}] * 600)), 503, "UNAVAILABLE")
-    assert (await service.sql("select count(*) from jobs"))[0][0] == 0
+    assert await service.total("select count(*) from jobs") == 0
     assert all(file.closed for file in files)
 
 

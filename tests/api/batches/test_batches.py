@@ -24,8 +24,8 @@ async def post(service: Service, *jobs: dict[str, Any], **members: Any) -> Any:
 
 
 async def recorded(service: Service, label: str) -> int:
-    rows = await service.sql("select count(*) from jobs where labels @> jsonb_build_object('batch', $1::text)", label)
-    return int(rows[0][0])
+    counted = "select count(*) from jobs where labels @> jsonb_build_object('batch', $1::text)"
+    return await service.total(counted, label)
 
 
 async def test_all_are_recorded_in_order_and_run(contract: Service) -> None:
@@ -460,7 +460,7 @@ async def test_a_larger_body_than_allowed_is_refused(start_service: Callable[...
     assert (await post(service, small)).status_code == 202
     assert (await service.client.post("/api/v1/jobs", json=small)).status_code == 413
     assert (await post(service, small, small)).status_code == 413
-    assert (await service.sql("select count(*) from jobs"))[0][0] == 1
+    assert await service.total("select count(*) from jobs") == 1
 
 
 async def test_jobs_of_a_batch_are_taken_up_at_once(start_service: Callable[..., Awaitable[Service]]) -> None:

@@ -21,7 +21,8 @@ values (gen_random_uuid(), 'other', '0', '{}', '{}', true) returning node_id
 
 async def figures(service: Service, **query: str) -> dict[str, Any]:
     """Returns the response, after the service has written what it counted."""
-    await service.node.figures.flush()
+    for node in service.nodes:
+        await node.figures.flush()
     response = await service.client.get(PATH, params=query)
     assert response.status_code == 200, response.text
     assert response.headers["cache-control"] == "no-store"
@@ -72,7 +73,8 @@ async def test_a_sample_shows_what_waits_and_runs(contract: Service) -> None:
     for _ in range(3):
         await contract.submit("echo", 1, queue="held")
     await contract.submit("echo", 1, queue="held", delaySeconds=3600)
-    await contract.node.figures.sample()
+    for node in contract.nodes:
+        await node.figures.sample()
     series = (await figures(contract, queue="held", step="3600"))["series"]
     assert max(series["waiting"]) == 3
     assert max(series["scheduled"]) == 1
@@ -126,17 +128,17 @@ async def test_nodes_are_listed_with_their_slots(contract: Service) -> None:
     response = await contract.client.get("/api/v1/nodes")
     NodeList.model_validate_json(response.content, strict=True)
     [node] = response.json()["items"]
-    assert node["nodeId"] == str(contract.node.node_id)
+    assert node["nodeId"] in {str(each.node_id) for each in contract.nodes}
     assert (node["version"], node["state"], node["slots"]) == (
         __version__,
         "ready",
-        contract.node.settings.worker_slots,
+        sum(each.settings.worker_slots for each in contract.nodes),
     )
     assert set(node["roles"]) == {"api", "worker", "dispatcher", "sweeper"}
 
 
 async def test_a_node_that_is_draining_or_late_says_so(contract: Service, monkeypatch: pytest.MonkeyPatch) -> None:
-    [[node_id]] = await contract.sql(DRAINING_NODE)
+    [[node_id]] = await contract.sql_in_one(DRAINING_NODE)
 
     async def states() -> list[str]:
         return [node["state"] for node in (await contract.client.get("/api/v1/nodes")).json()["items"]]
@@ -144,4 +146,4 @@ async def test_a_node_that_is_draining_or_late_says_so(contract: Service, monkey
     assert await states() == ["ready", "draining"]
     monkeypatch.setattr(nodes, "LATE_SHARE", 0)
     assert await states() == ["late", "late"]
-    await contract.sql("delete from nodes where node_id = $1", node_id)
+    await contract.sql_in_one("delete from nodes where node_id = $1", node_id)

@@ -65,7 +65,7 @@ async def test_a_callback_that_can_be_known_bad_is_refused_at_submission(
         response = await service.client.post("/api/v1/jobs", json={"type": "echo", "callbackUrl": url})
         assert invalid_paths(response) == ["callbackUrl"], url
 
-    assert (await service.sql("select count(*) from jobs"))[0][0] == 0
+    assert await service.total("select count(*) from jobs") == 0
 
 
 async def test_a_callback_into_a_network_that_is_allowed_is_taken(

@@ -41,8 +41,7 @@ async def _accepted(service: Service, key: str) -> httpx.Response:
 
 
 async def _jobs(service: Service) -> int:
-    count: int = (await service.sql("select count(*) from jobs"))[0][0]
-    return count
+    return await service.total("select count(*) from jobs")
 
 
 async def test_a_repeat_gets_the_first_answer_again_and_makes_no_job(service: Service) -> None:

@@ -279,7 +279,7 @@ async def test_a_long_poll_sees_news_whose_hint_was_lost(contract: Service, monk
 
 
 async def _watched(contract: Service, job_id: str) -> bool:
-    return UUID(job_id) in contract.node.hub._watches
+    return UUID(job_id) in contract.node_of(job_id).hub._watches
 
 
 async def test_a_wait_out_of_range_or_a_misspelt_one_is_refused(contract: Service) -> None:

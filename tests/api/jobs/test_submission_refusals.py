@@ -16,7 +16,7 @@ DEEP = 100_000
 @pytest.fixture(autouse=True)
 async def _nothing_is_recorded(contract: Service) -> AsyncIterator[None]:
     yield
-    assert (await contract.sql("select count(*) from jobs"))[0][0] == 0
+    assert await contract.total("select count(*) from jobs") == 0
 
 
 async def _post(contract: Service, body: bytes | str) -> httpx.Response:

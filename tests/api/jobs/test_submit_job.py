@@ -232,7 +232,7 @@ async def test_many_clients_at_once_get_a_job_each(contract: Service) -> None:
     responses = await asyncio.gather(*(contract.submit("echo", number, queue="many") for number in range(200)))
 
     assert len({response["jobId"] for response in responses}) == 200
-    assert (await contract.sql("select count(*) from jobs where queue = 'many'"))[0][0] == 200
+    assert await contract.total("select count(*) from jobs where queue = 'many'") == 200
     for number in (0, 100, 199):
         assert (await contract.ended(responses[number]["jobId"]))["result"] == number
 

@@ -219,8 +219,9 @@ async def test_a_key_is_not_used_up_by_an_id_that_is_taken(contract: Service) ->
 
 
 async def test_another_job_with_the_unique_key_stands_for_it(contract: Service) -> None:
-    unique = held("unique") | {"uniqueKey": "stands"}
-    first, second = str(new_job_id()), str(new_job_id())
+    first = str(new_job_id())
+    second = str(contract.node_of(first).clock.ids.new())
+    unique = held("unique") | {"uniqueKey": contract.key_beside(first, "stands")}
     await put(contract, first, unique)
     await is_running(contract, first)
     response = await put(contract, second, unique)
@@ -243,11 +244,12 @@ async def test_another_job_with_the_unique_key_stands_for_it(contract: Service) 
 
 async def test_what_it_once_asked_for_counts_no_more_when_it_comes_again(contract: Service) -> None:
     parent = (await contract.submit("echo"))["jobId"]
-    mine, other = str(new_job_id()), str(new_job_id())
-    requested = ECHO | {"uniqueKey": "one", "dependsOn": [parent]}
+    mine, other = (str(contract.node_of(parent).clock.ids.new()) for _ in range(2))
+    unique_key = contract.key_beside(parent, "one")
+    requested = ECHO | {"uniqueKey": unique_key, "dependsOn": [parent]}
     await put(contract, mine, requested)
     await contract.ended(mine)
-    later = {"type": "echo", "uniqueKey": "one", "delaySeconds": 3600}
+    later = {"type": "echo", "uniqueKey": unique_key, "delaySeconds": 3600}
     assert (await put(contract, other, later)).status_code == 202
     await contract.sql("delete from events where job_id = $1", UUID(parent))
     await contract.sql("delete from jobs where job_id = $1", UUID(parent))

@@ -50,7 +50,9 @@ async def test_a_job_waits_for_its_time_or_its_next_attempt(service: Service) ->
 
 
 async def test_a_job_waits_for_those_it_depends_on(service: Service) -> None:
-    parents = [(await service.submit("echo", runAt=LATER))["jobId"] for _ in range(2)]
+    first = (await service.submit("echo", runAt=LATER))["jobId"]
+    second = await service.submit("echo", runAt=LATER, uniqueKey=service.key_beside(first, "second"))
+    parents = [first, second["jobId"]]
     child = (await service.submit("echo", dependsOn=parents))["jobId"]
 
     assert await _waits_for(service, child) == ("pending", "dependencies")

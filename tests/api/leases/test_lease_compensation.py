@@ -85,7 +85,7 @@ async def test_an_interrupted_compensation_goes_on_with_the_same_jobs(api: Servi
     assert await claim(api, "plain") == []
     await post(api, undoing, "complete")
     assert (await api.ended(job_id))["error"]["code"] == "NO_SEAT"
-    assert await api.sql("select count(*) from jobs where type = 'echo'") == [(1,)]
+    assert await api.total("select count(*) from jobs where type = 'echo'") == 1
 
 
 @pytest.mark.parametrize("verb", ["steps/late", "park"])

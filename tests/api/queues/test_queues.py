@@ -184,20 +184,20 @@ async def test_rates_of_all_nodes_that_live_are_added_up(contract: Service) -> N
         await contract.run("echo", queue="brisk")
 
     async def counted() -> dict[str, Any] | None:  # an end is counted after it can be read
-        await contract.node.heartbeat.step()
+        await contract.beat()
         shown = await _queue(contract, "brisk")
         return shown if shown["inPerSecond"] == shown["outPerSecond"] > 0 else None
 
     mine = await eventually(counted)
     waiting = await contract.submit("echo", queue="in-vain", runAt=LATER)
     await contract.client.post(f"/api/v1/jobs/{waiting['jobId']}/cancel")
-    await contract.node.heartbeat.step()
+    await contract.beat()
     in_vain = await _queue(contract, "in-vain")
     assert in_vain["inPerSecond"] == in_vain["outPerSecond"] > 0
     assert "brisk" in await _names(contract)  # it is empty now, but was busy
 
-    await contract.sql(OTHER_NODE, "0 s", '{"brisk": [10, 2.5], "elsewhere": [1, 1]}')
-    await contract.sql(OTHER_NODE, "1 hour", '{"brisk": [100, 100]}')
+    await contract.sql_in_one(OTHER_NODE, "0 s", '{"brisk": [10, 2.5], "elsewhere": [1, 1]}')
+    await contract.sql_in_one(OTHER_NODE, "1 hour", '{"brisk": [100, 100]}')
     try:
         both = await _queue(contract, "brisk")
         assert "elsewhere" in await _names(contract)
@@ -219,8 +219,8 @@ async def test_long_queues_are_counted_nearly_and_short_ones_beside_them_exactly
 ) -> None:
     monkeypatch.setattr(queue_stats, "COUNTED_IN_ALL", 500)
     monkeypatch.setattr(queue_stats, "COUNTED_IN_A_LANE", 100)
-    await contract.sql(FILL, "crowded", 3_000)
-    await contract.sql(FILL, "sparse", 7)
+    await contract.sql_in_one(FILL, "crowded", 3_000)
+    await contract.sql_in_one(FILL, "sparse", 7)
     try:
         crowded, sparse = await _queue(contract, "crowded"), await _queue(contract, "sparse")
     finally:
@@ -248,13 +248,14 @@ async def test_a_queue_that_is_empty_and_quiet_for_a_minute_is_no_longer_listed(
     job_id = (await contract.submit("echo", queue="fleeting", runAt=LATER))["jobId"]
     assert "fleeting" in await _names(contract)
     await contract.client.post(f"/api/v1/jobs/{job_id}/cancel")
-    await contract.node.heartbeat.step()
+    await contract.beat()
     assert "fleeting" in await _names(contract)
 
-    monkeypatch.setattr(contract.node.metrics.rates, "_clock", lambda: time.monotonic() + 61)
+    for node in contract.nodes:
+        monkeypatch.setattr(node.metrics.rates, "_clock", lambda: time.monotonic() + 61)
 
     async def gone() -> bool:  # the heartbeat of the node may write what it read before
-        await contract.node.heartbeat.step()
+        await contract.beat()
         return "fleeting" not in await _names(contract)
 
     await eventually(gone)

@@ -23,8 +23,7 @@ async def post(service: Service, **members: Any) -> Any:
 
 
 async def recorded(service: Service) -> int:
-    [[count]] = await service.sql("select count(*) from jobs")
-    return int(count)
+    return await service.total("select count(*) from jobs")
 
 
 async def test_a_tenant_may_submit_so_many_in_a_time(start_service: StartService) -> None:

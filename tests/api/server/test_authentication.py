@@ -47,7 +47,7 @@ async def test_without_the_right_key_every_address_of_the_api_is_closed(start_se
         refused(response, 401, "UNAUTHORIZED")
         assert response.headers["WWW-Authenticate"].startswith("Bearer")
     refused(await service.client.get("/api/v1/jobs", params={"key": KEY, "api_key": KEY}), 401, "UNAUTHORIZED")
-    assert (await service.sql("select count(*) from jobs"))[0][0] == 0
+    assert await service.total("select count(*) from jobs") == 0
 
 
 async def test_where_machines_look_no_key_is_needed(start_service: StartService) -> None:

@@ -17,8 +17,8 @@ async def behind(contract: Service) -> AsyncIterator[Service]:
     rows = await contract.sql("select version_num from alembic_version")
     await contract.sql("delete from alembic_version")
     yield contract
-    for row in rows:
-        await contract.sql("insert into alembic_version values ($1)", row[0])
+    for revision in {row[0] for row in rows}:
+        await contract.sql("insert into alembic_version values ($1)", revision)
 
 
 async def test_the_process_says_that_it_is_up_and_can_serve(contract: Service) -> None:

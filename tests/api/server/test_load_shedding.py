@@ -152,7 +152,7 @@ async def test_a_refusal_looks_like_every_other_error_and_the_connection_goes_on
     assert 'code="OVERLOADED"} 3.0' in metrics
     monkeypatch.undo()
     assert (await service.client.post("/api/v1/jobs", json={"type": "echo"})).status_code == 202
-    assert await service.sql("select count(*) from jobs") == [(1,)]
+    assert await service.total("select count(*) from jobs") == 1
 
 
 @pytest.mark.parametrize(

@@ -90,7 +90,7 @@ async def test_tickets_that_nobody_used_do_not_gather(start_service: StartServic
         await ticket_of(service)
     await service.sql("update stream_tickets set expires_at = now() - interval '1 second'")
     await ticket_of(service)
-    assert (await service.sql("select count(*) from stream_tickets"))[0][0] == 1
+    assert await service.total("select count(*) from stream_tickets") == 1
 
 
 async def test_a_ticket_opens_nothing_but_streams(start_service: StartService) -> None:

@@ -196,7 +196,7 @@ async def test_no_bad_message_closes_the_socket(start_service: StartService) -> 
             text = json.dumps({"type": "subscribe", "jobId": job["jobId"], "after": after, "ref": "r9"})
             assert (await socket.refused(text, "VALIDATION_FAILED"))["ref"] == "r9"
         await socket.is_open()
-    assert (await service.sql("select count(*) from jobs"))[0][0] == 1
+    assert await service.total("select count(*) from jobs") == 1
 
 
 async def test_an_error_says_where_and_repeats_the_ref(service: Service) -> None:
@@ -257,7 +257,7 @@ async def test_a_socket_follows_so_much_and_no_more(service: Service, monkeypatc
         await socket.refused('{"type":"subscribe","filter":{"type":"other"}}', "OVERLOADED")
         await socket.request("unsubscribe", ref="u", jobId=first["jobId"])
         await submitted(socket, "echo")
-    assert (await service.sql("select count(*) from jobs"))[0][0] == 2
+    assert await service.total("select count(*) from jobs") == 2
 
 
 LONG_HISTORY = """
@@ -320,7 +320,7 @@ async def test_a_service_that_goes_down_says_to_come_back(
                 pass
         assert refused.value.response.status_code == 503
         await going
-    assert (await service.sql("select count(*) from events where job_id = $1", UUID(accepted["jobId"])))[0][0] == 2
+    assert await service.total("select count(*) from events where job_id = $1", UUID(accepted["jobId"])) == 2
 
 
 async def test_a_client_that_leaves_leaves_nothing_behind(service: Service) -> None:

@@ -245,8 +245,8 @@ async def test_a_tenant_has_a_thousand_at_most(start_service: StartService, monk
 
 async def test_what_names_no_endpoint_is_not_found_and_the_answers_do_not_differ(contract: Service) -> None:
     foreign = (await made(contract))["webhookId"]
-    await contract.sql("update endpoints set tenant_id = 7 where endpoint_id = $1", UUID(foreign))
-    await contract.sql("update receivers set tenant_id = 7 where receiver_id = $1", UUID(foreign))
+    await contract.sql_in_all("update endpoints set tenant_id = 7 where endpoint_id = $1", UUID(foreign))
+    await contract.sql_in_all("update receivers set tenant_id = 7 where receiver_id = $1", UUID(foreign))
     calls: tuple[tuple[str, str, Any], ...] = (
         ("GET", "", None),
         ("PATCH", "", {"paused": True}),
@@ -428,8 +428,8 @@ async def test_a_deleted_one_is_gone_with_all_that_is_known_of_its_receiver(cont
     assert (response.status_code, response.content) == (204, b"")
     refused(await contract.client.get(f"{PATH}/{webhook_id}"), 404, "NOT_FOUND")
     refused(await contract.client.delete(f"{PATH}/{webhook_id}"), 404, "NOT_FOUND")
-    assert await contract.sql("select from endpoints where endpoint_id = $1", UUID(webhook_id)) == []
-    assert await contract.sql("select from receivers where receiver_id = $1", UUID(webhook_id)) == []
+    assert await contract.sql_in_all("select from endpoints where endpoint_id = $1", UUID(webhook_id)) == []
+    assert await contract.sql_in_all("select from receivers where receiver_id = $1", UUID(webhook_id)) == []
 
 
 async def test_a_test_is_queued_with_the_id_it_will_have(contract: Service) -> None:
@@ -469,7 +469,8 @@ async def test_a_rotation_makes_new_keys_and_names_the_end_of_the_old_ones(contr
     third = await rotated(contract, first["webhookId"], json={"secret": SECRET})  # the oldest is dropped
     assert third["secret"] == SECRET
     assert third["publicKeys"][1:] == second["publicKeys"][:1]
-    await contract.sql("update endpoints set previous_until = now() where endpoint_id = $1", UUID(first["webhookId"]))
+    ends = "update endpoints set previous_until = now() where endpoint_id = $1"
+    await contract.sql_in_all(ends, UUID(first["webhookId"]))
     over = await read(contract, first["webhookId"])
     assert (over["publicKeys"], over["previousSecretUntil"]) == (third["publicKeys"][:1], None)
 
@@ -565,7 +566,7 @@ async def test_what_was_sealed_with_a_key_that_is_lost_is_told_of_and_rotated_aw
 ) -> None:
     webhook_id = (await made(contract, headers={"X-Key": "k"}, signatures=["v1", "v1a"]))["webhookId"]
     lost = "sealed:lost:" + "A" * 60
-    await contract.sql(
+    await contract.sql_in_all(
         "update endpoints set secret = $2, signing_key = $2, headers = $2 where endpoint_id = $1",
         UUID(webhook_id),
         lost,
