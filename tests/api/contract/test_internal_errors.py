@@ -83,7 +83,8 @@ async def _on_postgres(service: Service, statement: str) -> None:
 
 async def test_a_service_that_goes_down_takes_no_more_jobs_but_still_answers(service: Service) -> None:
     view = await service.run("echo")
-    await service.node.drain()
+    for node in service.nodes:
+        await node.drain()
 
     response = await service.client.post("/api/v1/jobs", json={"type": "echo"})
     assert refused(response, 503, "DRAINING")["details"]["retryable"] is True
