@@ -183,6 +183,9 @@ class CellService(Service):
     async def sql_in_all(self, statement: str, *arguments: Any) -> list[Any]:
         return [row for cell in range(self.count) for row in await self.sql(cell, statement, *arguments)]
 
+    async def violations(self) -> list[str]:
+        return await self.cells.violations()
+
     @contextmanager
     def silent(self, cell: int) -> Iterator[None]:
         """Lets a cell answer nothing for the block, with open connections."""

@@ -22,6 +22,7 @@ from duly.handlers.discovery import load_registry
 from duly.handlers.http_request import client_for_jobs
 from duly.node import Node
 from duly.settings import Settings
+from tests.support.invariants import violations
 from tests.support.reused_connections import asking, open_database
 from tests.support.shared_routes import app_of
 
@@ -157,6 +158,10 @@ class Service(ServiceClient):
         """Sends a heartbeat to each cell."""
         for node in self.nodes:
             await node.heartbeat.step()
+
+    async def violations(self) -> list[str]:
+        """Returns the violated invariants of all cells."""
+        return await violations(self.database_url)
 
     def newest_first(self, ids: Sequence[str]) -> list[str]:
         """Returns ids of jobs in the order of lists, given the order of their submissions."""

@@ -18,7 +18,6 @@ from duly.store.postgres.database import Database, DatabaseTimeout
 from duly.store.queue.ready import LaneStart, claim_ready
 from duly.worker import orphaned_attempts
 from tests.support import handlers as support
-from tests.support.invariants import violations
 from tests.support.service import Service, eventually
 
 StartService = Callable[..., Awaitable[Service]]
@@ -47,14 +46,15 @@ async def give_the_lease_back(service: Service) -> None:
 
 
 async def sweep(service: Service) -> None:
-    await service.node.sweeper.repair(service.node.node_id, lease_seconds=15)
+    for node in service.nodes:
+        await node.sweeper.repair(node.node_id, lease_seconds=15)
 
 
 async def lose_its_node(service: Service, job_id: str) -> None:
     """Leaves what a killed process leaves: its row in `running`, and a heartbeat that ages."""
     dead = uuid4()
-    await service.sql(DEAD_NODE, dead)
-    await service.sql("update running set node_id = $1 where job_id = $2", dead, UUID(job_id))
+    await service.sql_in_all(DEAD_NODE, dead)
+    await service.sql_in_all("update running set node_id = $1 where job_id = $2", dead, UUID(job_id))
 
 
 async def run_again(name: str, attempts: int) -> None:
@@ -65,7 +65,7 @@ async def run_again(name: str, attempts: int) -> None:
 
 
 def leases_lost(service: Service) -> float:
-    return float(service.node.metrics.leases_lost._value.get())
+    return sum(float(node.metrics.leases_lost._value.get()) for node in service.nodes)
 
 
 async def dropped(service: Service, count: int) -> None:
@@ -223,7 +223,7 @@ async def test_a_job_whose_last_attempt_lost_its_worker_is_held_as_its_events_sa
     view = await service.job(job_id)
     assert (view["status"], view["waitingFor"], view["error"]["code"]) == ("pending", "held", "WORKER_LOST")
     assert await service.event_types(job_id) == ["JobSubmitted", "JobStarted", "JobHeld"]
-    assert await violations(service.database_url) == []
+    assert await service.violations() == []
     support.gate("held").set()
     await dropped(service, 1)
 
