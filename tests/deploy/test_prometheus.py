@@ -14,6 +14,7 @@ import pytest
 from deploy.monitoring.__main__ import ROOT
 from duly.telemetry.metric_list import METRICS
 from tests.deploy.test_monitoring import promtool
+from tests.support.gauges import read_gauges
 from tests.support.keys import bearer
 from tests.support.node_packages import program
 from tests.support.service import Service, eventually
@@ -27,7 +28,7 @@ async def test_a_service_has_every_metric_of_the_list_and_promtool_accepts_them(
     await service.run("echo", 1)
     await service.run("fail", queue="reports")
     await service.client.post("/api/v1/jobs", json={"type": "none"})
-    await service.node.gauges.step()
+    await read_gauges(service)
     page = (await service.client.get("/metrics")).text
     done = await asyncio.to_thread(promtool, "check", "metrics", text=page)
     assert (done.returncode, done.stderr) == (0, ""), done.stderr

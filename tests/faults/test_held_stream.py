@@ -17,8 +17,9 @@ from duly.lifecycle.maintenance.doctor import Doctor
 from duly.store.ledger.stream_blockers import HolderKind, find_old_writers, read_held
 from duly.store.postgres.database import Database
 from tests.support.database_pool import TestDatabases
+from tests.support.gauges import read_gauges
 from tests.support.postgres_servers import SYSTEM_BINARIES, Server, system_15
-from tests.support.service import Service, eventually, running_service
+from tests.support.service import Service, running_service
 from tests.support.stoppable_server import own_server
 from tests.support.tenant_stream import Frame, following_all, take
 
@@ -158,17 +159,11 @@ async def test_a_prepared_transaction_elsewhere_shows_in_the_gauge_and_the_log_u
 
     with capture_logs() as lines:
         async with running_service(migrated_url) as service, following_all(service) as frames:
-            await eventually(lambda: _has_read_gauges(service))
             await _is_shown_while_prepared(service, frames, await connect("other"))
     (line,) = (line for line in lines if "'forgotten'" in line["event"])
     assert (line["action"], line["log_level"], line["by"]) == ("stream_held", "warning", "prepared_transaction")
     assert "by prepared transaction 'forgotten' (user " in line["event"]
     assert line["event"].endswith("COMMIT PREPARED 'forgotten', or ROLLBACK PREPARED 'forgotten'")
-
-
-async def _has_read_gauges(service: Service) -> bool:
-    """Returns whether the first round of the loop is over: it would report the stream as it was before."""
-    return any(loop.rounds > 0 for loop in service.node.loops if loop.name == "gauges")
 
 
 async def _is_shown_while_prepared(service: Service, frames: AsyncGenerator[Frame, None], other: Any) -> None:
@@ -180,13 +175,13 @@ async def _is_shown_while_prepared(service: Service, frames: AsyncGenerator[Fram
     async with prepared(other, "forgotten"):
         job = await service.run("echo")
         told = asyncio.create_task(take(frames, 3))
-        await service.node.gauges.step()
-        await service.node.gauges.step()
+        await read_gauges(service)
+        await read_gauges(service)
         assert not told.done()
         assert behind("prepared_transaction") > 0
         assert behind("session") == behind("unknown") == 0
     assert [frame.place for frame in await told] == [(job["jobId"], n) for n in range(3)]
-    await service.node.gauges.step()
+    await read_gauges(service)
     assert behind("prepared_transaction") == 0
 
 

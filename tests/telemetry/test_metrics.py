@@ -14,6 +14,7 @@ from duly.domain.job import Finished, Lane
 from duly.telemetry.label_values import MOST_NAMES
 from duly.telemetry.metrics import Metrics, QueueFigures
 from tests.support import handlers as signals
+from tests.support.gauges import read_gauges
 from tests.support.parked_jobs import parked_job
 from tests.support.service import Service, eventually
 from tests.support.webhook_receiver import Receiver
@@ -76,7 +77,7 @@ async def test_the_age_of_a_queue_counts_from_the_submission_whatever_the_id_tel
     made = smallest_id_at(datetime.now(UTC) - timedelta(hours=20)).int
     job_id = UUID(int=made | new_job_id().int % (1 << 80))
     assert (await service.client.put(f"/api/v1/jobs/{job_id}", json={"type": "echo"})).status_code == 202
-    await service.node.gauges.step()
+    await read_gauges(service)
     assert (await _samples(service))['duly_queue_oldest_seconds{queue="default"}'] < 60
 
 
@@ -89,7 +90,7 @@ async def test_gauges_show_depth_and_oldest_age_of_each_queue_slots_and_loops(st
     await service.submit("echo", 1, queue="later", delaySeconds=60)
     parked = await parked_job(service, "approval", queue="parked")
     await service.sql("select pg_sleep(0.05)")  # an age above nothing
-    await service.node.gauges.step()
+    await read_gauges(service)
     now = await _samples(service)
     assert now['duly_queue_running{queue="default"}'] == 1
     assert now['duly_queue_depth{queue="waiting"}'] == 3
@@ -185,7 +186,7 @@ async def test_a_service_with_thousands_of_queues_has_a_short_page_of_metrics(st
     assert answer.status_code == 202, answer.text
     for n in range(60):
         await service.run("echo", n, queue=f"run{n}")
-    await service.node.gauges.step()
+    await read_gauges(service)
     text = (await service.client.get("/metrics")).text
     assert len(text) < 64_000
     scheduled = [value for name, value in samples_of(text.encode()).items() if name.startswith("duly_queue_scheduled{")]

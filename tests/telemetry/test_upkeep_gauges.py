@@ -16,6 +16,7 @@ from duly.store.postgres.database import Database
 from duly.store.webhooks.receivers import count_open
 from duly.telemetry.metrics import Metrics
 from tests.support import handlers as signals
+from tests.support.gauges import read_gauges
 from tests.support.reused_connections import asking
 from tests.support.service import BOUND_SECONDS, Service, eventually
 from tests.telemetry.test_metrics import samples_of
@@ -25,7 +26,7 @@ HOUR = 3_600
 
 
 async def _samples(service: Service) -> dict[str, float]:
-    await service.node.gauges.step()
+    await read_gauges(service)
     return samples_of((await service.client.get("/metrics")).content)
 
 
