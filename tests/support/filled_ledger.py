@@ -9,6 +9,7 @@ from datetime import datetime, timedelta
 from duly.domain.ids import smallest_id_at
 from duly.store.postgres.database import Connection
 from duly.store.postgres.partitions import PARTITIONED
+from tests.support.query_plans import vacuum
 
 # $1 to $5: time of the first job, period of all jobs, number of jobs, number of customers, jobs per batch.
 _MADE = """
@@ -122,5 +123,5 @@ async def fill(connection: Connection, *, jobs: int, days: int, before: datetime
     await connection.execute(statement)
     for statement in _STATEMENTS:
         await connection.execute(statement)
-    for table in ("jobs", "events", "ready", "scheduled", "blocked", "running", "dependencies", "batches", "made"):
-        await connection.execute(f"vacuum analyze {table}")
+    tables = ("jobs", "events", "ready", "scheduled", "blocked", "running", "dependencies", "batches", "made")
+    await vacuum(connection, *tables)

@@ -6,6 +6,7 @@ from uuid import UUID
 from duly.domain.ids import smallest_id_at
 from duly.store.postgres.database import Connection
 from tests.support.filled_ledger import UNATTENDED
+from tests.support.query_plans import vacuum
 
 BUSY, QUIET, EARLY = UUID(int=0xB), UUID(int=0xC), UUID(int=0xD)
 # The quiet endpoint gets one event in this number; the early one gets many, but none in the later part of a day.
@@ -65,8 +66,7 @@ async def fill_outbox(connection: Connection, *, deliveries: int) -> None:
     for each in _STATEMENTS:
         await connection.execute(each.format(again=AGAIN, fails=FAILS))
     await connection.execute(UNATTENDED)
-    for table in ("delivery_attempts", "deliveries"):
-        await connection.execute(f"vacuum analyze {table}")
+    await vacuum(connection, "delivery_attempts", "deliveries")
 
 
 async def empty_outbox(connection: Connection) -> None:

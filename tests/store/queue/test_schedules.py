@@ -14,7 +14,7 @@ from duly.store.queue.schedules import (
     TAKE_DUE,
     delete_old_runs,
 )
-from tests.support.query_plans import explained
+from tests.support.query_plans import explained, vacuum
 
 pytestmark = pytest.mark.fresh_database
 
@@ -91,7 +91,7 @@ async def test_old_runs_are_found_without_reading_what_is_kept(filled: Connectio
     assert rows > 500
     while await delete_old_runs(filled, limit=500) == 500:
         pass
-    await filled.execute("vacuum schedule_runs")
+    await vacuum(filled, "schedule_runs")
     plan = await plan_of(filled, DELETE_OLD_RUNS, 50)
     assert {index for _, index in scans(plan)} == {"schedule_runs_pkey"}
     assert pages(plan) < 200

@@ -20,7 +20,7 @@ from duly.store.webhooks.delivery_lists import (
 )
 from duly.store.webhooks.replays import COLLECT_FAILED, FIND_OPEN_REPLAYS, RESEND_DELIVERY
 from tests.support.filled_outbox import AGAIN, BUSY, EARLY, FAILS, QUIET, empty_outbox, fill_outbox
-from tests.support.query_plans import explained, nodes_of
+from tests.support.query_plans import explained, nodes_of, vacuum
 
 pytestmark = pytest.mark.fresh_database
 
@@ -209,7 +209,7 @@ async def test_a_full_page_of_a_past_four_times_as_long_reads_no_more(database_u
 async def test_that_nothing_failed_is_found_out_without_a_look_at_what_was_delivered(database_url: str) -> None:
     async with outbox(database_url, deliveries=DELIVERIES) as connection:
         await connection.execute("delete from delivery_attempts where outcome = 3")
-        await connection.execute("vacuum analyze delivery_attempts")
+        await vacuum(connection, "delivery_attempts")
         recorder: Any = Recorder(connection)
         page = await read_endpoint_page(recorder, 1, BUSY, wanted(FAILED), limit=50)
         assert (page.deliveries, page.next) == ([], None)
