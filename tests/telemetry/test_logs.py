@@ -45,7 +45,7 @@ async def test_a_whole_life_with_failures_is_told_in_json_lines_and_without_secr
     assert [answer.status_code for answer in refusals] == [422, 422, 401]
     await service.submit("until-open", gates.of("left"), **callback)
     await gates.has_begun("left")
-    connections = "from pg_stat_activity where application_name = 'duly'"
+    connections = "from pg_stat_activity where application_name = 'duly' and datname = current_database()"
     await service.sql(f"select pg_terminate_backend(pid) {connections}")
     await service.run("quick", **callback)
     assert await service.stop() == 0
