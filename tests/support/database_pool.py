@@ -223,6 +223,15 @@ class TestDatabases:
                 await asyncio.sleep(0.01)
 
     async def _on_postgres(self, statement: str) -> None:
+        """Runs a statement outside the test databases. The server waits only five seconds for sessions of a database to
+        end that is copied or dropped, which a busy machine may need longer for.
+        """
         if self._postgres is None or self._postgres.is_closed():
             self._postgres = await asyncpg.connect(self._server.url_of("postgres"))
-        await self._postgres.execute(statement)
+        async with asyncio.timeout(LEAVE_SECONDS):
+            while True:
+                try:
+                    await self._postgres.execute(statement)
+                except asyncpg.ObjectInUseError:
+                    continue
+                return
