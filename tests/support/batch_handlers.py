@@ -9,7 +9,7 @@ from typing import Any
 from pydantic import BaseModel, field_validator
 
 from duly import Fail, Handlers, JobContext, Retry, fixed
-from tests.support.handlers import gate, has_entered
+from tests.support.handlers import gate, has_entered, is_to_block
 
 handlers = Handlers()
 
@@ -188,4 +188,7 @@ async def lingers_long(items: list[Item]) -> None:
 
 @handlers.register("batch-block-loop", batch=2)
 async def blocks_the_loop(items: list[Item]) -> None:
-    time.sleep(1.2)  # blocks the event loop on purpose
+    """Blocks the event loop on purpose."""
+    began = time.monotonic()
+    while is_to_block(began):
+        time.sleep(0.3)

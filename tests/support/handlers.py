@@ -19,6 +19,8 @@ gates: dict[str, asyncio.Event] = {}
 entered: dict[str, asyncio.Event] = {}
 calls: dict[str, list[int]] = {}
 
+LONGEST_BLOCK_SECONDS = 60.0
+
 
 def gate(name: str) -> asyncio.Event:
     return gates.setdefault(name, asyncio.Event())
@@ -147,9 +149,22 @@ async def hanging(parameters: Named, job: JobContext) -> None:
     await asyncio.Event().wait()
 
 
+def loop_may_go_on() -> bool:
+    """Returns whether handlers that block the event loop may return. Tests replace it."""
+    return True
+
+
+def is_to_block(began: float) -> bool:
+    """Returns whether a handler that began at this time has to block the event loop for longer."""
+    return not loop_may_go_on() and time.monotonic() - began < LONGEST_BLOCK_SECONDS
+
+
 @handlers.register("block-loop")
-async def blocking_loop(parameters: dict[str, float]) -> str:
-    time.sleep(parameters.get("seconds", 0.8))  # blocks the event loop on purpose
+async def blocking_loop() -> str:
+    """Blocks the event loop on purpose."""
+    began = time.monotonic()
+    while is_to_block(began):
+        time.sleep(0.3)
     return "blocked"
 
 
