@@ -34,13 +34,15 @@ order by relname
 # Any change of the schema, of privileges or of settings writes a new row of one of these catalogs. VACUUM and ANALYZE
 # do not: they update `pg_class` in place.
 SCHEMA = """
-select (select max(xmin::text::bigint) from pg_class where relnamespace = 'public'::regnamespace),
-       (select count(*) from pg_class), (select max(xmin::text::bigint) from pg_attribute),
-       (select count(*) from pg_attribute), (select count(*) from pg_constraint), (select count(*) from pg_trigger),
-       (select max(xmin::text::bigint) from pg_proc), (select count(*) from pg_proc),
-       (select max(xmin::text::bigint) from pg_namespace), (select count(*) from pg_namespace),
-       (select count(*) from pg_default_acl), (select count(*) from pg_db_role_setting),
+select of_class.*, of_attribute.*, of_proc.*, of_namespace.*, (select count(*) from pg_constraint),
+       (select count(*) from pg_trigger), (select count(*) from pg_default_acl),
+       (select count(*) from pg_db_role_setting),
        (select (datallowconn, datconnlimit, datacl)::text from pg_database where datname = current_database())
+from (select max(xmin::text::bigint) filter (where relnamespace = 'public'::regnamespace), count(*)
+      from pg_class) of_class,
+     (select max(xmin::text::bigint), count(*) from pg_attribute) of_attribute,
+     (select max(xmin::text::bigint), count(*) from pg_proc) of_proc,
+     (select max(xmin::text::bigint), count(*) from pg_namespace) of_namespace
 """
 OTHERS = """
 from pg_stat_activity
