@@ -13,7 +13,10 @@ CELLS_OF_RUN = int(os.environ.get("TESTS_CELLS", "0"))
 # Tests that do not hold over several cells, by reason.
 LEFT_OUT = {
     "notifies on the channel of a single database": ("test_malformed_notifications_do_not_end_the_listening",),
-    "holds a lock in a single database": ("test_while_the_first_is_under_way_a_repeat_is_told_to_come_back",),
+    "holds a lock in a single database": (
+        "test_while_the_first_is_under_way_a_repeat_is_told_to_come_back",
+        "test_a_wish_that_meets_the_end_of_its_attempt_is_not_lost",
+    ),
     "the median of run times is the weighted mean of the cells": (
         "test_run_times_of_completed_jobs_are_observed_and_suggest_a_timeout",
     ),

@@ -64,7 +64,8 @@ async def test_a_job_between_attempts_is_cancelled_at_once(service: Service) -> 
 
 
 async def test_a_job_that_waits_for_a_slot_is_cancelled_at_once_and_never_runs(service: Service) -> None:
-    service.node.worker.pool.stop_claiming()
+    for node in service.nodes:
+        node.worker.pool.stop_claiming()
     accepted = [await service.submit("echo") for _ in range(3)]
     responses = [await _cancel(service, job["jobId"]) for job in accepted]
 
