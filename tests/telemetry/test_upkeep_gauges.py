@@ -231,10 +231,10 @@ async def test_the_first_request_for_metrics_waits_for_a_reading_and_the_others_
         asked.now += 2 * gauges.ASKED_SECONDS
         await eventually(asked.has_begun)
         asked.now += rests
-        before = asked.readings
         await asyncio.gather(asked.reader.refresh(), asked.reader.refresh())
-        assert asked.readings > before
+        assert asked.reader._read_at == asked.now
     running.cancel()
+    await asyncio.wait([running])
     monkeypatch.setattr(gauges, "FRESH_SECONDS", 0.0)  # no loop runs that a request could wait for
     before = asked.readings
     for _ in range(20):
@@ -258,10 +258,15 @@ async def test_requests_for_metrics_wait_for_a_database_that_is_away_once_and_no
     assert asked.readings == 0
 
 
-async def test_a_scrape_after_a_rest_has_what_is_true_now(service: Service) -> None:
-    await service.client.get("/metrics")
+async def test_a_scrape_after_a_rest_has_what_is_true_now(service: Service, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(gauges, "FRESH_SECONDS", BOUND_SECONDS)
+    await read_gauges(service)
     await service.submit("echo", 1, queue="later", delaySeconds=600)
-    reader = service.node.gauges
+    reader, loops = service.node.gauges, service.node.loops
     reader._asked_at = reader._read_at = float("-inf")  # as after minutes without a request
+    loop = Loop("gauges", reader.step_if_due)
+    loops.add(loop)
+    running = asyncio.create_task(loop.run())
     samples = samples_of((await service.client.get("/metrics")).content)
+    running.cancel()
     assert samples['duly_queue_scheduled{queue="later"}'] == 1
