@@ -20,6 +20,7 @@ LEFT_OUT = {
     "the median of run times is the weighted mean of the cells": (
         "test_run_times_of_completed_jobs_are_observed_and_suggest_a_timeout",
     ),
+    "submits ids of any cell to the node of cell 0": ("test_children_of_a_job_that_never_ran_are_cancelled_too",),
     "a count is bounded in each cell": ("test_a_count_is_bounded_and_says_so",),
     "waiting jobs are examined in cell 0 alone": (
         "test_a_schema_that_waiting_jobs_do_not_fit_is_refused_with_their_number",
