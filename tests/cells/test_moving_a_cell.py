@@ -24,7 +24,8 @@ UNFINISHED = "select (select count(*) from ready) + (select count(*) from runnin
 
 
 @pytest.fixture(scope="module")
-def servers() -> Iterator[tuple[Server, Server]]:
+def servers(embedded_server_18: Server) -> Iterator[tuple[Server, Server]]:
+    """Yields two servers of the embedded programs, which the embedded server has made accessible to its user."""
     logical = "-c wal_level=logical -c max_locks_per_transaction=256"
     with server_of(programs(), "old", logical) as old, server_of(programs(), "new") as new:
         yield old, new

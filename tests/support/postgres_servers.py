@@ -97,15 +97,18 @@ def server_of(binaries: Path, name: str, more: str = "") -> Iterator[Server]:
 
 def _runner(folder: Path, binaries: Path) -> Callable[..., None]:
     """Runs the server's programs as its own user, since PostgreSQL does not run as root."""
-    user = "postgres" if os.geteuid() == 0 else None
-    if user:
-        shutil.chown(folder, user, pwd.getpwnam(user).pw_gid)
+    account = pwd.getpwnam("postgres") if os.geteuid() == 0 else None
+    if account:
+        os.chown(folder, account.pw_uid, account.pw_gid)
 
     def run(program: str, *arguments: str) -> None:
         subprocess.run(
             [str(binaries / program), *arguments],
             check=True,
-            user=user,
+            # Not in the group of root, which may not enter a private folder of root that others may.
+            user=account.pw_uid if account else None,
+            group=account.pw_gid if account else None,
+            extra_groups=[] if account else None,
             cwd=folder,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
