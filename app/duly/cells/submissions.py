@@ -19,7 +19,7 @@ from duly.cells.local_call import Cells
 from duly.cells.placing import BatchPlacing, Places, place
 from duly.domain.ids import parse_job_id
 from duly.errors import Invalid, PathError
-from duly.store.postgres.database import NothingSent
+from duly.store.postgres.database import DatabaseOutage
 
 JOBS_AT_A_TIME: Final = 1_000
 
@@ -51,7 +51,9 @@ class PlacedSubmission:
         while True:
             try:
                 await self._submit(scope, receive, send)
-            except NothingSent:
+            except DatabaseOutage as outage:
+                if not outage.unsent:
+                    raise
                 tried.add(scope[NODE].cell.number)
                 other = next((cell for cell in self._cells.serving() if cell not in tried), None)
                 if other is None:

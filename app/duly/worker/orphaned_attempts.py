@@ -28,6 +28,7 @@ class OrphanedAttempts:
     def __init__(self, claimer: Claimer) -> None:
         self._claimer = claimer
         self._suspected_until = self._looked_at = float("-inf")
+        self._unknown: dict[UUID, int] = {}
 
     def suspect(self) -> None:
         """Notes a lost response."""
@@ -36,15 +37,19 @@ class OrphanedAttempts:
     async def find(self, node_id: UUID, *, known: Callable[[UUID], bool]) -> list[Finish]:
         """Returns the ends that requeue orphaned attempts without counting them. Calls `known` after the query.
 
+        An orphan is unknown in two looks in a row: after a standstill of the process, the response to an eager start
+        may be read later than that to the first look.
+
         Raises:
             DatabaseOutage: the query failed; it will be repeated.
         """
         now = time.monotonic()
-        if now > self._suspected_until or now - self._looked_at < FIND_SECONDS:
+        if (now > self._suspected_until and not self._unknown) or now - self._looked_at < FIND_SECONDS:
             return []
         self._looked_at = now
         held = await self._claimer.find_running(node_id, older_than_seconds=OLD_ENOUGH_SECONDS)
-        return [_requeued(job_id, token) for job_id, token in held.items() if not known(job_id)]
+        before, self._unknown = self._unknown, {job: token for job, token in held.items() if not known(job)}
+        return [_requeued(job, token) for job, token in self._unknown.items() if before.get(job) == token]
 
 
 def _requeued(job_id: UUID, token: int) -> Finish:

@@ -26,7 +26,6 @@ from duly.store.postgres.database import (
     Database,
     DatabaseOutage,
     HotConnection,
-    NothingSent,
     RecordBusy,
     RecordRefused,
 )
@@ -77,8 +76,7 @@ class Submitter:
 
         Raises:
             IdempotencyKeyReused, IdempotencyInFlight, Overloaded: see `duly.errors`.
-            NothingSent: it is not recorded, since no connection could be opened.
-            DatabaseOutage: it is not known to be recorded.
+            DatabaseOutage: it is not known to be recorded; it is not if no connection could be opened (`unsent`).
         """
         return self.batcher.put(job)
 
@@ -149,13 +147,12 @@ class Submitter:
         """Records jobs after an outage.
 
         Raises:
-            NothingSent: neither time was a connection opened.
+            DatabaseOutage: again. It says `unsent` if no connection was opened either time.
         """
         try:
             return await self._record_once(jobs, insert_again)
         except DatabaseOutage as error:
-            if outage.unsent and error.unsent:
-                raise NothingSent(error.words, error.error_class, connecting=error.connecting) from error
+            error.unsent = error.unsent and outage.unsent
             raise
 
     async def _record_once(self, jobs: Sequence[NewJob], insert: Insert) -> Sequence[Accepted | Exception]:

@@ -2,8 +2,7 @@
 
     DatabaseError
     ├── DatabaseOutage            result of the statement unknown; the same one may succeed a moment later
-    │   ├── DatabaseTimeout       the statement did not end in time, or was too large
-    │   └── NothingSent           no connection could be opened, so the statement was not executed
+    │   └── DatabaseTimeout       the statement did not end in time, or was too large
     └── RecordRefused             the statement was rejected for its content
         ├── RecordBusy            another transaction held a lock
         └── DatabaseMisconfigured the database does not match this release; the operator must act
@@ -139,7 +138,7 @@ class DatabaseOutage(DatabaseError):
     """Database unavailable now; the statement may or may not have been executed.
 
     Attributes:
-        unsent: True if no connection could be opened, so that nothing was sent to the server.
+        unsent: True if no connection could be opened: nothing is recorded, and it may be sent to another database.
     """
 
     unsent = False
@@ -147,12 +146,6 @@ class DatabaseOutage(DatabaseError):
 
 class DatabaseTimeout(DatabaseOutage):
     """Statement that did not end in time, or was too large; it may or may not have been executed."""
-
-
-class NothingSent(DatabaseOutage):
-    """Outage before anything of a submission was sent: it is not recorded, and may be sent to another database."""
-
-    unsent = True
 
 
 class RecordRefused(DatabaseError):
