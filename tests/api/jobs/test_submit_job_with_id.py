@@ -10,6 +10,7 @@ import httpx
 import pytest
 
 from duly.api.contract.response_models import AcceptedBody, JobBody
+from duly.api.jobs.submit_job import id_refusal
 from duly.domain.ids import new_job_id
 from duly.lifecycle.submit import tied_placement
 from duly.store.postgres.database import DatabaseOutage
@@ -127,6 +128,19 @@ async def test_an_id_of_up_to_a_day_before_or_after_is_taken_and_its_job_runs(co
 @pytest.mark.parametrize("hours", [24.1, -24.1, 24 * 365 * 20])
 async def test_an_id_of_another_time_is_refused(contract: Service, hours: float) -> None:
     assert invalid_paths(await put(contract, id_made(timedelta(hours=hours)))) == ["jobId"]
+
+
+@pytest.mark.parametrize(
+    ("job_id", "time"),
+    [
+        ("06b0f939-2852-7a34-8000-cef416a13c57", "2203-02-21T09:01:23.410Z"),  # made as an early draft says, in 2026
+        ("0199c1f0-0000-7000-8000-000000000000", "2025-10-08T03:49:15.392Z"),
+        ("ffffffff-0000-7000-8000-000000000000", "after the year 9999"),
+    ],
+)
+def test_the_time_of_a_refused_id_is_said(job_id: str, time: str) -> None:
+    refusal = id_refusal(UUID(job_id), now=datetime(2026, 12, 2, tzinfo=UTC))
+    assert refusal == f"must have a time within 24 hours of now, not {time}"
 
 
 @pytest.mark.parametrize(

@@ -14,12 +14,14 @@ from duly.api.jobs.submission_response import send_accepted, send_existing
 from duly.api.jobs.submission_steps import EndpointResponse, accept, begin_submission, submission_document
 from duly.api.server.load_shedding import leave
 from duly.domain.ids import made_at
+from duly.domain.timestamps import rfc3339
 from duly.errors import Invalid, PathError
 
 PATH = "/api/v1/jobs"
 PREFIX = f"{PATH}/"
 # An id's time says in which partition its job is kept: one from last year would be deleted at once.
 FARTHEST = timedelta(hours=24)
+NEAR = "must have a time within 24 hours of now"
 router = APIRouter(prefix=PATH, tags=["jobs"])
 
 
@@ -94,13 +96,8 @@ def id_refusal(job_id: UUID, *, now: datetime) -> str | None:
     """Returns why a job may not have this id; None if it may."""
     if job_id.version != 7 or job_id.variant != RFC_4122:  # noqa: PLR2004  # RFC 9562, section 5.7
         return "must be a UUID of version 7"
-    if _too_far(job_id, now):
-        return "must have a time within 24 hours of now"
-    return None
-
-
-def _too_far(job_id: UUID, now: datetime) -> bool:
     try:
-        return abs(made_at(job_id) - now) > FARTHEST
+        made = made_at(job_id)
     except (ValueError, OverflowError):  # a year that Python's calendar does not have
-        return True
+        return f"{NEAR}, not after the year 9999"
+    return f"{NEAR}, not {rfc3339(made)}" if abs(made - now) > FARTHEST else None
