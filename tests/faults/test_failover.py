@@ -3,11 +3,8 @@
 import asyncio
 import json
 import signal
-import time
-from collections import Counter
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, suppress
-from dataclasses import dataclass, field
+from contextlib import suppress
 from functools import partial
 from typing import Any
 from uuid import UUID
@@ -22,11 +19,10 @@ from tests.support import handlers as signals
 from tests.support.invariants import violations
 from tests.support.replicated_servers import ReplicatedServers, replicated_servers
 from tests.support.service import Service, eventually, running_service
+from tests.support.submitted_load import CLAIMS_AGAIN_SECONDS, loaded, runs_a_job
 from tests.support.tenant_stream import following_all
 
 LEASE_SECONDS = 12.0
-# Of a slow machine with other tests on it; about one second on an idle one.
-CLAIMS_AGAIN_SECONDS = 60.0
 # Everything that the server has recorded itself has numbers of its epoch.
 COUNT_OLD_NUMBERS = """
 select (select count(*) from events where occurred_at > '{since}' and tx < began)
@@ -69,50 +65,6 @@ async def pair(servers: ReplicatedServers) -> AsyncIterator[ReplicatedServers]:
     assert not found, found
 
 
-@dataclass
-class Load:
-    """Client that submits jobs all the time, and records those that were accepted."""
-
-    service: Service
-    accepted: list[str] = field(default_factory=list)
-    statuses: Counter[int] = field(default_factory=Counter)
-    refusals: Counter[str] = field(default_factory=Counter)
-
-    async def submit(self) -> None:
-        while True:
-            answer = await self.service.client.post(
-                "/api/v1/jobs", json={"type": "progress", "parameters": {"steps": 2}}
-            )
-            self.statuses[answer.status_code] += 1
-            if answer.status_code == 202:
-                self.accepted.append(answer.json()["jobId"])
-            else:
-                self.refusals[answer.json()["error"]["code"]] += 1
-                assert int(answer.headers["Retry-After"]) >= 1
-            await asyncio.sleep(0.01)
-
-    async def more(self, count: int) -> None:
-        """Waits until as many more jobs have been accepted."""
-        wanted = len(self.accepted) + count
-
-        async def reached() -> bool:
-            return len(self.accepted) >= wanted
-
-        await eventually(reached, seconds=CLAIMS_AGAIN_SECONDS)
-
-
-@asynccontextmanager
-async def _loaded(service: Service) -> AsyncIterator[Load]:
-    load = Load(service)
-    task = asyncio.create_task(load.submit())
-    try:
-        yield load
-    finally:
-        task.cancel()
-        await asyncio.wait([task])
-    assert task.cancelled() or task.exception() is None, task.exception()
-
-
 async def _follow_all(service: Service, seen: list[tuple[str, int, str]], begun: asyncio.Event) -> None:
     """Follows the stream of all jobs, and resumes it at its last position whenever it ends."""
     position: str | None = None
@@ -138,19 +90,6 @@ async def _old_numbers(pair: ReplicatedServers) -> Any:
     return await pair.primary.sql(COUNT_OLD_NUMBERS.format(since=pair.promoted_at), "failover")
 
 
-async def _runs_a_job(service: Service) -> float:
-    """Waits until a new job has been accepted, claimed and completed. Returns how long that took."""
-    began = time.monotonic()
-
-    async def completed() -> bool:
-        answer = await service.client.post("/api/v1/jobs", json={"type": "echo"}, headers={"Prefer": "wait=5"})
-        assert answer.status_code in {200, 202, 503}, answer.text
-        return answer.status_code == 200
-
-    await eventually(completed, seconds=CLAIMS_AGAIN_SECONDS)
-    return time.monotonic() - began
-
-
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGKILL], ids=["orderly", "disorderly"])
 async def test_a_synchronous_standby_that_is_promoted_under_load_has_every_accepted_job(
     pair: ReplicatedServers, number: signal.Signals
@@ -164,10 +103,10 @@ async def test_a_synchronous_standby_that_is_promoted_under_load_has_every_accep
         stream = asyncio.create_task(_follow(service, held))
         all_jobs = asyncio.create_task(_follow_all(service, seen, follows_all))
         await asyncio.wait_for(follows_all.wait(), CLAIMS_AGAIN_SECONDS)
-        async with _loaded(service) as load:
+        async with loaded(service) as load:
             await load.more(20)
             await pair.fail_over(number)
-            await _runs_a_job(service)
+            await runs_a_job(service)
             await load.more(20)
             assert await _old_numbers(pair) == 0
         assert load.statuses.keys() <= {202, 503}
@@ -199,7 +138,7 @@ async def test_a_primary_whose_machine_falls_silent_does_not_hold_up_the_new_one
 
             await eventually(noticed)
             await pair.promote()
-            await _runs_a_job(service)
+            await runs_a_job(service)
             for _ in range(20):
                 assert (await service.client.get("/api/v1/jobs")).status_code == 200
             await eventually(lambda: _only_the_new_one_is_used(pair))
@@ -229,7 +168,7 @@ async def test_connections_leave_a_primary_that_became_read_only(pair: Replicate
         not_ready = await service.client.get("/readyz")
         assert not_ready.status_code == 503
         await pair.promote()
-        await _runs_a_job(service)
+        await runs_a_job(service)
         signals.gate("default").set()
         assert (await service.ended(running))["status"] == "completed"
         await eventually(lambda: _only_the_new_one_is_used(pair))
@@ -264,7 +203,7 @@ async def test_a_service_on_a_standby_alone_refuses_as_in_any_outage_until_it_is
 
         await eventually(not_ready)
         await pair.fail_over(signal.SIGINT)  # no connection to the standby breaks
-        await _runs_a_job(service)
+        await runs_a_job(service)
         assert await _old_numbers(pair) == 0
 
 
@@ -292,7 +231,7 @@ async def test_what_an_asynchronous_standby_had_not_received_is_named_exactly(
         ended = await service.ended(started)
         known = {UUID(job["jobId"]): job.get("sequence", 0) for job in (*kept, *lost, ended)}
         await pair.fail_over(signal.SIGKILL)
-        await _runs_a_job(service)
+        await runs_a_job(service)
         signals.gate("default").set()
         again = await service.ended(started)  # by another attempt, since its end was lost
         assert again["status"] == "completed"

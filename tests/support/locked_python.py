@@ -15,7 +15,7 @@ from tests.support.node_packages import missing
 _BOUND_SECONDS: Final = 250.0
 
 
-def locked_python(config: pytest.Config, locked: Path) -> Path:
+def locked_python(config: pytest.Config, locked: Path, interpreter: Path = Path(sys.executable)) -> Path:
     """Returns the interpreter of an environment with the packages of `requirements.txt` in `locked`.
 
     It is kept in pytest's cache, in a folder named after the lock.
@@ -24,17 +24,17 @@ def locked_python(config: pytest.Config, locked: Path) -> Path:
     kept = config.cache.mkdir("python-environments") / hashlib.sha256(lock).hexdigest()[:16]
     if not kept.is_dir():
         with tempfile.TemporaryDirectory(dir=kept.parent) as making:
-            _install(Path(making), locked)
+            _install(Path(making), locked, interpreter)
             # Another worker of the same run may have created the same folder already.
             with suppress(OSError):
                 Path(making, "environment").rename(kept)
     return kept / "bin" / "python"
 
 
-def _install(making: Path, locked: Path) -> None:
+def _install(making: Path, locked: Path, interpreter: Path) -> None:
     uv, environment = str(Path(sys.executable).with_name("uv")), str(making / "environment")
     for command in (
-        ("venv", "--quiet", "--relocatable", "--python", sys.executable, environment),
+        ("venv", "--quiet", "--relocatable", "--python", str(interpreter), environment),
         (
             "pip",
             "install",
