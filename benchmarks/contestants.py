@@ -19,7 +19,7 @@ DULY_READY = r"Duly is ready on http://127\.0\.0\.1:(\d+)"
 UVICORN_READY = r"Uvicorn running on http://127\.0\.0\.1:(\d+)"
 API_ONLY = ("api",)
 ALL_ROLES = ("api", "worker", "dispatcher", "sweeper")
-MIGRATE_SECONDS = 60
+MIGRATE_SECONDS = 180
 # The receivers of a run are on the loopback network, which is blocked by default.
 CALLBACKS_ALLOWED = {"DULY_WEBHOOK_ALLOW_NETWORKS": "127.0.0.0/8"}
 

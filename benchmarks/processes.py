@@ -33,7 +33,7 @@ class Started:
 
 @contextlib.contextmanager
 def started(
-    command: Sequence[str], *, environment: Mapping[str, str], log: Path, ready: str, within_seconds: float = 30.0
+    command: Sequence[str], *, environment: Mapping[str, str], log: Path, ready: str, within_seconds: float = 90.0
 ) -> Iterator[Started]:
     """Runs `command` for the length of the block, which begins when its log matches `ready` (a pattern with the port).
 

@@ -11,6 +11,7 @@ from benchmarks.targets import TARGETS, Bound, Verdict, judge
 
 SUMMARY = ("row", "measures", "run", "Duly", "÷ naive", "÷ peers", "÷ ceilings", "target", "verdict", "stretch target")
 JUDGED = "Duly"
+NOISE = " within noise"
 
 
 def markdown(rows: Rows) -> str:
@@ -36,8 +37,8 @@ def summary(rows: Rows) -> Iterable[str]:
             _judged(row.results),
             *("<br>".join(_ratios(row.results, kind)) or "-" for kind in (Kind.NAIVE, Kind.PEER, Kind.CEILING)),
             f"{target.text}{_marks(target.bounds, row.results)}",
-            f"**{reached}**",
-            f"{target.stretch_text}: {stretch}" if target.stretch else "-",
+            f"**{reached}**{_doubt(target.bounds, row.results)}",
+            f"{target.stretch_text}: {stretch}{_doubt(target.stretch, row.results)}" if target.stretch else "-",
         )
         yield f"| {' | '.join(cells)} |"
 
@@ -59,6 +60,7 @@ def circumstances(rows: Rows) -> Iterable[str]:
         yield from _run(rows[names[0]].circumstances, names)
         yield ""
     yield "- A figure is the median of the rounds (minimum-maximum)."
+    yield f"- A verdict is{NOISE} if some rounds reach the target and others miss it. A row of one round has no spread."
     yield "- Cores are means over a load; machine is the total."
     yield "- Targets relative to systems that did not take part in a run use figures from a comparable machine."
 
@@ -115,6 +117,16 @@ def _medians(results: Sequence[Result]) -> dict[str, dict[str, float]]:
     }
 
 
+def _doubt(bounds: tuple[Bound, ...], results: Sequence[Result]) -> str:
+    """Returns that a verdict is within noise, if some rounds reach the target and others miss it."""
+    rounds = min((len(result.rounds) for result in results if result.rounds), default=0)
+    by_round = {
+        judge(bounds, {result.contestant.name: result.rounds[place].figures for result in results if result.rounds})
+        for place in range(rounds)
+    }
+    return f",{NOISE}" if len(by_round) > 1 else ""
+
+
 def _judged(results: Sequence[Result]) -> str:
     result = next((result for result in results if result.contestant.name == JUDGED), None)
     if result is None:
@@ -151,4 +163,5 @@ def _marks(bounds: tuple[Bound, ...], results: Sequence[Result]) -> str:
 def one_row(name: str, row: Row) -> str:
     """Returns the summary line of one row, which is printed during a run."""
     reached, _ = verdicts(name, row.results)
-    return f"{name}: {_judged(row.results)} · {reached} · {row.seconds:,.0f} s"
+    doubt = _doubt(TARGETS[name].bounds, row.results)
+    return f"{name}: {_judged(row.results)} · {reached}{doubt} · {row.seconds:,.0f} s"

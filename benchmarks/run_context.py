@@ -44,10 +44,10 @@ class Sizes:
     # Overload: the load before, during and after it, and the limit of outstanding requests.
     calm_seconds: float = 3.0
     overload_seconds: float = 10.0
-    recovery_seconds: float = 8.0
+    recovery_seconds: float = 6.0
     overload_connections: int = 1000
     # Hostile clients: the moderate load beside them, and the number of each kind.
-    hostile_seconds: float = 8.0
+    hostile_seconds: float = 5.0
     regular_requests_per_second: float = 200.0
     hostile_opening_seconds: float = 2.0
     hostile: Mapping[str, int] = field(
@@ -63,9 +63,9 @@ class Sizes:
     # load with receivers that never respond, longer than the timeout of a request, so that circuits open.
     posts_at_once: int = 64
     deliveries: int = 20_000
-    naive_deliveries: int = 1_000
+    naive_deliveries: int = 400
     endpoints: int = 50
-    notification_jobs: int = 60
+    notification_jobs: int = 40
     black_hole_seconds: float = 20.0
     black_hole_callback_seconds: float = 8.0
     black_hole_jobs_per_second: float = 50.0

@@ -6,7 +6,7 @@ import pytest
 
 from benchmarks import page, results_file
 from benchmarks.contestants import Contestant
-from benchmarks.report import markdown
+from benchmarks.report import NOISE, markdown, one_row
 from benchmarks.results_file import Circumstances, Row, Rows
 from benchmarks.rounds import Result, Round
 from benchmarks.run_context import Kind
@@ -74,7 +74,24 @@ def test_the_table_tells_target_verdict_and_the_ratio_to_each_kind() -> None:
     line = next(line for line in markdown({"S1": submitted(300.0)}).splitlines() if line.startswith("| S1 |"))
 
     assert "| 3.00 | 1.50 of a peer | - |" in line
-    assert "**missed**" in line  # the rate is reached, p99 is not half of the naive service's
+    assert "**missed**" in line
+
+
+@pytest.mark.parametrize(
+    ("rates", "within_noise"), [((440.0, 460.0), True), ((460.0, 470.0), False), ((440.0,), False)]
+)
+def test_a_verdict_on_which_the_rounds_differ_is_within_noise(rates: tuple[float, ...], within_noise: bool) -> None:
+    results = [
+        Result(DULY, [Round({"rate": rate, "p99_ms": 2.0}) for rate in rates]),
+        Result(NAIVE, [Round({"rate": 100.0, "p99_ms": 9.0}) for _ in rates]),
+        Result(PEER, [], "it did not start"),
+    ]
+    row = Row(AROUND, 1.0, results)
+
+    line = next(line for line in markdown({"S1": row}).splitlines() if line.startswith("| S1 |"))
+
+    assert (f"**, {NOISE.strip()} |" in line) == within_noise
+    assert (NOISE in one_row("S1", row)) == within_noise
 
 
 def test_why_a_row_was_not_measured_stands_in_the_table() -> None:
