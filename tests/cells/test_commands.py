@@ -6,6 +6,7 @@ import os
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -80,6 +81,31 @@ async def test_keys_tenants_and_holds_are_made_in_cell_0_and_copied(duly: Run, c
     assert held.stdout == "created hold case-7: all days of all tenants are kept\n", held
     for table, rows in (("tenants", 2), ("api_keys", 1), ("retention_holds", 1)):
         assert [row[0] for row in await cells.sql(f"select count(*) from {table}")] == [rows] * CELLS  # noqa: S608
+
+
+async def test_a_role_submits_to_each_cell_of_its_server(duly: Run, cell_databases: CellDatabase) -> None:
+    async with cell_databases.connection(0) as superuser:
+        await superuser.execute("create role shop_of_cells login")
+        try:
+            granted = await run(duly, "submitters", "grant", "shop_of_cells")
+            assert granted.returncode == 0, granted
+            lines = granted.stdout.splitlines()
+            assert [line.partition(": ")[0] for line in lines] == [f"cell {n}" for n in range(CELLS)]
+            assert all(f"{schema_of(n)}.submit" in line for n, line in enumerate(lines)), lines
+            listed = json.loads((await run(duly, "submitters", "list", "--json")).stdout)
+            assert listed == [{"cell": n, "role": "shop_of_cells", "tenant": "default"} for n in range(CELLS)]
+            assert await may_submit(superuser) == [True] * CELLS
+            assert (await run(duly, "submitters", "revoke", "shop_of_cells")).returncode == 0
+            assert await may_submit(superuser) == [False] * CELLS
+            assert (await run(duly, "submitters", "list")).stdout == ""
+        finally:
+            await superuser.execute("drop owned by shop_of_cells; drop role shop_of_cells")
+
+
+async def may_submit(connection: Any) -> list[bool]:
+    """Returns for each cell whether the role of the test may execute its function."""
+    function = "has_function_privilege('shop_of_cells', $1 || '.submit(text, text, text)', 'execute')"
+    return [await connection.fetchval(f"select {function}", schema_of(cell)) for cell in range(CELLS)]
 
 
 async def test_a_cell_that_does_not_get_a_change_is_named(duly: Run, cell_databases: CellDatabase) -> None:

@@ -1,4 +1,4 @@
-"""The database of `duly keys` and `duly tenants`, with errors on one line."""
+"""The database of `duly keys`, `duly tenants` and `duly submitters`, with errors on one line."""
 
 import asyncio
 import re
@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 from pydantic import BaseModel
 
 from duly.cli.command_setup import new_database, opened_database, read_settings
-from duly.cli.each_cell import settings_of_cells
+from duly.cli.each_cell import in_each_cell, settings_of_cells
 from duly.cli.errors import USAGE, say, stop
 from duly.cli.prepare_database import CannotServe, prepare
 from duly.errors import DulyError, Invalid, NotFound, PathError
@@ -32,6 +32,19 @@ def with_database(flags: dict[str, Any], work: Callable[[Database], Awaitable[Re
     if settings.cells is not None:
         return _with_cells(settings, work)
     return _with_one(settings, work)
+
+
+def with_each_database(
+    flags: dict[str, Any],
+    work: Callable[[Database], Awaitable[Result]],
+    show: Callable[[Result], None],
+    *,
+    as_json: bool = False,
+) -> None:
+    """Runs `work` on the configured database, or on each cell, and shows its result; see `in_each_cell`."""
+    settings = read_settings(flags)
+    configure_logs(settings.log_format, "warning")
+    in_each_cell(settings, lambda of_cell, _cell: show(_with_one(of_cell, work)), as_json=as_json)
 
 
 def _with_one(settings: Settings, work: Callable[[Database], Awaitable[Result]]) -> Result:

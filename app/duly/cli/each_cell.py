@@ -20,7 +20,7 @@ Body = Callable[[Settings, CellNumber], None]
 
 def in_each_cell(settings: Settings, body: Body, *, as_json: bool = False) -> None:
     """Runs the body of a command for the database, or for each cell. Then each line begins with the cell, JSON is an
-    array with an object for each cell, and the exit code is the highest one.
+    array with an object for each cell, or with the members of their arrays; the exit code is the highest one.
     """
     if settings.cells is None:
         body(settings, ONLY)
@@ -31,7 +31,9 @@ def in_each_cell(settings: Settings, body: Body, *, as_json: bool = False) -> No
         with _naming(cell.number, out=printed if as_json else None):
             codes.append(_exit_code(body, of_cell, cell))
         if as_json and (text := printed.getvalue()):
-            bodies.append({"cell": cell.number, **json.loads(text)})
+            printed_json = json.loads(text)
+            members = printed_json if isinstance(printed_json, list) else [printed_json]
+            bodies += [{"cell": cell.number, **each} for each in members]
     if as_json:
         print_json(bodies, indent=2)
     if code := max(codes):

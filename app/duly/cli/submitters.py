@@ -1,8 +1,8 @@
-"""Bodies of `duly submitters`."""
+"""Bodies of `duly submitters`. Roles and rights belong to a server, so each cell has its own submitters."""
 
 from typing import Any
 
-from duly.cli.access_database import tenant_id_of, with_database
+from duly.cli.access_database import tenant_id_of, with_each_database
 from duly.cli.command_setup import actor
 from duly.cli.output import print_json
 from duly.domain.safe_str import one_line
@@ -17,8 +17,11 @@ def run_grant(flags: dict[str, Any], tenant: str, role: str) -> None:
     async def grant(database: Database) -> list[str]:
         return await grant_submitting(database, await tenant_id_of(database, tenant), role, by=actor())
 
-    functions = " and ".join(f"{place}.submit" for place in with_database(flags, grant))
-    print(one_line(f"role {role} may call {functions} for tenant {tenant}"))
+    def show(places: list[str]) -> None:
+        functions = " and ".join(f"{place}.submit" for place in places)
+        print(one_line(f"role {role} may call {functions} for tenant {tenant}"))
+
+    with_each_database(flags, grant, show)
 
 
 def run_revoke(flags: dict[str, Any], tenant: str, role: str) -> None:
@@ -27,7 +30,7 @@ def run_revoke(flags: dict[str, Any], tenant: str, role: str) -> None:
     async def revoke(database: Database) -> None:
         await revoke_submitting(database, await tenant_id_of(database, tenant), role, by=actor())
 
-    with_database(flags, revoke)
+    with_each_database(flags, revoke, lambda _done: None)
 
 
 def run_list(flags: dict[str, Any], *, as_json: bool) -> None:
@@ -37,9 +40,11 @@ def run_list(flags: dict[str, Any], *, as_json: bool) -> None:
         async with database.connection() as connection:
             return await list_submitters(connection)
 
-    found = with_database(flags, read)
-    if as_json:
-        print_json([each._asdict() for each in found], indent=2)
-        return
-    for each in found:
-        print(one_line(f"{each.role}  {each.tenant}"))
+    def show(found: list[Submitter]) -> None:
+        if as_json:
+            print_json([each._asdict() for each in found], indent=2)
+            return
+        for each in found:
+            print(one_line(f"{each.role}  {each.tenant}"))
+
+    with_each_database(flags, read, show, as_json=as_json)
