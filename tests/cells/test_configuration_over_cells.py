@@ -129,6 +129,27 @@ async def test_a_declared_type_is_known_in_each_cell_and_each_defends_its_jobs(c
     assert await counts(cells, "select count(*) from declared_types where tenant_id = 1") == [0] * CELLS
 
 
+async def test_a_schema_is_refused_with_the_number_of_unfit_jobs_of_all_cells(start_cells: Callable[..., Any]) -> None:
+    cells: CellService = await start_cells(roles=("api",))
+    assert (await sent(cells, "PUT", "job-types/elsewhere", {})).status_code == 201
+    await in_force(cells)
+    for cell in range(CELLS):
+        await job_in(cells, cell, "elsewhere", parameters={"n": "one"})
+    changed = {"parametersSchema": {"type": "object", "properties": {"n": {"type": "string"}}}}
+    for count, cell in enumerate((0, 2, 2), start=1):
+        await job_in(cells, cell, "elsewhere", parameters={"n": 1})
+        refused = await sent(cells, "PUT", "job-types/elsewhere", changed)
+        assert refused.status_code == 409, refused.text
+        details = refused.json()["error"]["details"]
+        assert (details["jobs"], details["examined"]) == (count, CELLS + count)
+        await in_force(cells)
+        assert (
+            await counts(cells, "select count(*) from declared_types where parameters_schema::text = '{}'")
+            == [1] * CELLS
+        )
+    assert (await sent(cells, "PUT", "job-types/elsewhere?force=true", changed)).status_code == 200
+
+
 async def test_a_schedule_is_in_the_cell_of_its_name_and_fires_there_once(cells: CellService) -> None:
     cell = cell_of_key(DEFAULT_TENANT, "often", CELLS)
     created = await sent(cells, "POST", "schedules", {"name": "often", "cron": "0 0 1 1 *", "submission": ECHO})

@@ -22,9 +22,6 @@ LEFT_OUT = {
     ),
     "submits ids of any cell to the node of cell 0": ("test_children_of_a_job_that_never_ran_are_cancelled_too",),
     "a count is bounded in each cell": ("test_a_count_is_bounded_and_says_so",),
-    "the number of unfit jobs is that of one of the cells that refuse": (
-        "test_a_schema_that_waiting_jobs_do_not_fit_is_refused_with_their_number",
-    ),
 }
 OF_ONE_DATABASE = {"database_url", "start_service", "empty_database_url"}
 

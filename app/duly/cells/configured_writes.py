@@ -1,10 +1,14 @@
 """Changes of the configuration, made in cell 0 or in the cell of a schedule, and copied before the answer is sent."""
 
+import asyncio
 from typing import Any, Final
 
 import orjson
+from starlette.requests import Request
 from starlette.types import Message, Receive, Scope, Send
 
+from duly.api.queues.job_type_declarations import parameters_of
+from duly.api.queues.job_types import PATH as JOB_TYPES
 from duly.api.schedules.schedules import PATH as SCHEDULES
 from duly.api.server.scope_values import body_of, tenant_of
 from duly.cells.copier import ConfigurationCopier
@@ -12,6 +16,8 @@ from duly.cells.declared_schedules import require_fitting
 from duly.cells.local_call import Cells
 from duly.cells.placing import Places
 from duly.cells.sums import passed_on
+from duly.errors import CellAway, WaitingJobsDoNotFit
+from duly.lifecycle.job_types.waiting_jobs import Compared, compare_waiting_jobs
 
 HOME: Final = 0
 BEHIND_HEADER: Final = b"duly-cells-behind"
@@ -38,11 +44,12 @@ class ConfiguredWrites:
         Raises:
             CellAway: the cell that has to be changed does not serve.
             Invalid: the job of a schedule would be of another cell.
+            WaitingJobsDoNotFit: waiting jobs do not fit the schema of a job type.
         """
         if pattern.startswith(SCHEDULES):
             await self._cells.forward(self.cell_of_schedule(path, scope), scope, receive, send)
         elif pattern == _TYPES:
-            await self._declare(scope, receive, send)
+            await self._declare(path, scope, receive, send)
         else:
             await self._write(scope, receive, send)
 
@@ -56,25 +63,36 @@ class ConfiguredWrites:
 
         await self._cells.forward(HOME, scope, receive, copied)
 
-    async def _declare(self, scope: Scope, receive: Receive, send: Send) -> None:
+    async def _declare(self, path: str, scope: Scope, receive: Receive, send: Send) -> None:
         """Changes the other cells first: each compares its own waiting jobs, and may refuse. Cell 0 has the last word:
         after a refusal, the others get its declarations again.
+
+        Raises:
+            CellAway: cell 0 does not serve.
+            WaitingJobsDoNotFit: waiting jobs of any cell do not fit the new schema.
         """
         cells = self._cells
         cells.require(HOME)
         answers = await cells.ask_all(scope, cells=[cell for cell in cells.serving() if cell != HOME])
         refused = next((each for each in answers if not each.ok and not each.away and each.status != _NOT_FOUND), None)
-        if refused is not None:
-            await self._copier.copy()
-            await passed_on(refused)(scope, receive, send)
-            return
+        answer = refused or await cells.ask(HOME, scope, seconds=None)
+        behind = await self._copier.copy()
+        if answer.away and not answer.body:
+            raise CellAway(HOME, cells.count)
+        if answer.code == WaitingJobsDoNotFit.code and (compared := await self._compared(path, scope)).unfit:
+            raise WaitingJobsDoNotFit.of(_type_in(path), count=compared.unfit, examined=compared.examined)
+        response = passed_on(answer)
+        if refused is None:
+            response.raw_headers = [*response.raw_headers, *_behind(behind)]
+        await response(scope, receive, send)
 
-        async def restored(message: Message) -> None:
-            if message["type"] == "http.response.start":
-                message["headers"] = [*message["headers"], *_behind(await self._copier.copy())]
-            await send(message)
-
-        await cells.forward(HOME, scope, receive, restored)
+    async def _compared(self, path: str, scope: Scope) -> Compared:
+        """Compares the waiting jobs of all cells that serve with a valid declaration."""
+        nodes, fits = [self._cells.nodes[cell] for cell in self._cells.serving()], parameters_of(Request(scope)).fits
+        compared = await asyncio.gather(
+            *(compare_waiting_jobs(node.database, tenant_of(scope), _type_in(path), fits) for node in nodes)
+        )
+        return Compared(*(sum(counts) for counts in zip(*compared, strict=True)))
 
     def cell_of_schedule(self, path: str, scope: Scope) -> int:
         """Returns the cell of the schedule that a request changes.
@@ -87,6 +105,10 @@ class ConfiguredWrites:
         if not isinstance(name, str):
             return HOME  # which refuses it
         return require_fitting(body.get("submission"), name, Places(tenant_of(scope), self._cells.count))
+
+
+def _type_in(path: str) -> str:
+    return path.removeprefix(f"{JOB_TYPES}/")
 
 
 def _members(scope: Scope) -> dict[str, Any]:

@@ -83,6 +83,11 @@ async def delete(request: Request, type: str) -> Response:  # noqa: A002  # the 
     return Response(status_code=204)
 
 
+def parameters_of(request: Request) -> "SchemaValidator":
+    """Returns the compiled schema of parameters of a valid declaration, for all cells together."""
+    return _compiled("parametersSchema", read_body(request, JobTypeDeclaration).parametersSchema)
+
+
 def _require_type(request: Request, job_type: str) -> None:
     """Raises Forbidden if the key is bound to other job types."""
     types = principal_of(request).types
