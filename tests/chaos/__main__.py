@@ -3,6 +3,7 @@
 import argparse
 import asyncio
 import random
+import signal
 import sys
 import tempfile
 import time
@@ -45,6 +46,7 @@ SINGLES_SECONDS = 90.0
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m tests.chaos", description=__doc__)
     parser.add_argument("--minutes", type=float, default=4.0, help="how long to submit and to harm")
+    parser.add_argument("--once", action="store_true", help="end sooner, when each fault has happened once")
     parser.add_argument("--rate", type=float, default=15.0, help="submissions per second, at most")
     parser.add_argument("--seed", type=int, default=None, help="repeats the faults of a run; default: a new one")
     parser.add_argument("--faults", default=",".join(FAULTS), help="comma-separated; default: all, in random order")
@@ -180,7 +182,7 @@ class Run:
         names = [name for name in self.arguments.faults.split(",") if name not in missing]
         ends = time.monotonic() + self.arguments.minutes * 60
         due: list[str] = []
-        while time.monotonic() < ends:
+        while time.monotonic() < ends and not (self.arguments.once and self.struck and not due):
             due = due or self.order.sample(names, len(names))
             chosen = [due.pop()]
             if due and self.order.random() < TOGETHER and not ALONE & {*chosen, due[-1]}:
@@ -246,6 +248,7 @@ def _seek_bug(arguments: argparse.Namespace) -> None:
 def main() -> None:
     """Performs a run. Exits with 1 for violations; for a seeded bug, unless it was found."""
     arguments = _arguments()
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # ends what it has started, as CTRL-C does
     if arguments.bug:
         _seek_bug(arguments)
     elif found := _performed(arguments):

@@ -15,7 +15,7 @@ from tests.support.service_process import Processes
 END_SECONDS = 900.0
 AT_ONCE = 16
 PAGE = 200
-QUIET_SECONDS = 45.0  # more than readers need to find that a connection is dead
+QUIET_SECONDS = 180.0  # more than readers need to find that a connection is dead, also on a starved machine
 END_FRAMES = {"job_completed", "job_failed", "job_cancelled"}
 
 

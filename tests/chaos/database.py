@@ -22,7 +22,7 @@ from tests.support.tcp_servers import tcp_server
 # An error of a session of the run itself, if a fault strikes the database at the same time.
 STRUCK = (asyncpg.PostgresError, asyncpg.InterfaceError, OSError)
 PIECE = 1 << 16
-END_SECONDS = 120.0
+END_SECONDS = 300.0
 DISK = "8g"  # takes memory as it fills
 
 
@@ -182,7 +182,7 @@ class ChaosDatabase:
         try:
             yield connection
         finally:
-            await connection.close(timeout=5)
+            await connection.close(timeout=END_SECONDS)
 
 
 @asynccontextmanager

@@ -73,9 +73,9 @@ class Standby:
         """Makes it the server to which all proxies lead."""
         connection = await asyncpg.connect(self.url)
         try:
-            assert await connection.fetchval("select pg_promote(true, 120)")
+            assert await connection.fetchval(f"select pg_promote(true, {END_SECONDS:.0f})")
         finally:
-            await connection.close(timeout=5)
+            await connection.close(timeout=END_SECONDS)
         for proxy in self.database.proxies:
             proxy.socket = proxy.socket.with_name(f".s.PGSQL.{STANDBY_PORT}")
 
@@ -126,4 +126,5 @@ async def failed_over(database: ChaosDatabase, number: signal.Signals, lost: Cal
     finally:
         await standby.stop()
         shutil.rmtree(standby.cluster, ignore_errors=True)
+        await own.start()  # the standby may not have taken its place in time
         await database.reset_settings()

@@ -76,11 +76,15 @@ async def follow_by_socket(urls: Sequence[str], reader: str, seen: list[Streamed
     for url in itertools.cycle(urls):
         with suppress(OSError, WebSocketException, TimeoutError):
             async with connect(f"ws{url.removeprefix('http')}/ws/jobs", open_timeout=5) as socket:
-                asked = {"type": "subscribe", "filter": {}, **({"after": position} if position else {})}
+                asked = {"type": "subscribe", "ref": "all", "filter": {}, **({"after": position} if position else {})}
                 await socket.send(json.dumps(asked))
-                ready.set()
                 async for text in socket:
                     frame = json.loads(text)
+                    if frame["type"] == "error":  # as without a database: the socket stays open, and shows nothing
+                        break
+                    if frame["type"] == "subscribed":
+                        position = position or frame["after"]
+                        ready.set()
                     position = frame.get("id", position)
                     if "sequence" in frame:
                         seen.append(Streamed(reader, frame["jobId"], frame["sequence"], frame["type"]))

@@ -2,10 +2,11 @@
 
 import os
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+TRIES = 1_000
 PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")
 
 
@@ -22,10 +23,24 @@ def mounted_tmpfs(folder: Path, *, size: str) -> Iterator[bool]:
 
 
 def resize(folder: Path, *, size: str) -> None:
-    subprocess.run(["mount", "-o", f"remount,size={size}", str(folder)], check=True, capture_output=True)
+    _remount(folder, lambda: size)
 
 
 def shrink(folder: Path) -> None:
     """Takes all free space of the tmpfs, without using memory."""
-    found = os.statvfs(folder)
-    resize(folder, size=str((found.f_blocks - found.f_bfree) * PAGE_BYTES))
+
+    def used() -> str:
+        found = os.statvfs(folder)
+        return str((found.f_blocks - found.f_bfree) * PAGE_BYTES)
+
+    _remount(folder, used)
+
+
+def _remount(folder: Path, size: Callable[[], str]) -> None:
+    """Changes the size. Tries again if files have grown beyond it, or other mounts have changed, since it was read."""
+    for _ in range(TRIES):
+        command = ["mount", "-o", f"remount,size={size()}", str(folder)]
+        done = subprocess.run(command, capture_output=True, check=False)
+        if done.returncode == 0:
+            return
+    raise AssertionError(f"{folder} cannot be resized: {done.stderr.decode()}")
