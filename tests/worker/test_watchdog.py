@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from structlog.testing import capture_logs
 
+from duly.worker import watchdog as watchdog_module
 from duly.worker.watchdog import LIMIT_SECONDS, Watchdog
 from tests.support import handlers as support
 from tests.support.service import Service
@@ -62,8 +63,11 @@ def _blocked(watchdog: Watchdog, *, until: Callable[[], bool]) -> None:
         time.sleep(0.01)  # blocks the event loop on purpose
 
 
-async def test_while_no_handler_runs_nobody_is_blamed() -> None:
-    """Covers a start, which imports modules, and a machine that is busy with something else."""
+async def test_while_no_handler_runs_nobody_is_blamed(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Covers a start, which imports modules, and a machine that is busy with something else. The thread sleeps until
+    it is woken.
+    """
+    monkeypatch.setattr(watchdog_module, "IDLE_SECONDS", 600.0)
     looks: list[str] = []
 
     def none_runs() -> bool:
@@ -73,6 +77,8 @@ async def test_while_no_handler_runs_nobody_is_blamed() -> None:
     watchdog = Watchdog(handlers_run=none_runs)
     with capture_logs() as logs:
         watchdog.start()
+        _blocked(watchdog, until=lambda: len(looks) > 0)
+        watchdog.wake()
         _blocked(watchdog, until=lambda: len(looks) > 1)
         watchdog.stop()
     assert watchdog.warnings == 0
@@ -93,3 +99,10 @@ async def test_while_handlers_run_a_blocked_loop_is_reported_even_if_none_is_to_
 
 async def test_a_service_without_running_jobs_says_that_no_handler_runs(service: Service) -> None:
     assert not service.node.worker.pool.any_runs
+
+
+async def test_a_job_that_begins_wakes_the_watchdog(service: Service, monkeypatch: pytest.MonkeyPatch) -> None:
+    woken: list[str] = []
+    monkeypatch.setattr(service.node.watchdog, "wake", lambda: woken.append("woken"))
+    await service.run("echo")
+    assert woken

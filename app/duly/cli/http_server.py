@@ -13,6 +13,7 @@ from duly.api.app import create_app
 from duly.api.server.acceptor import Acceptor
 from duly.api.server.access_lines import refused_line
 from duly.api.server.connection_limits import Place, connections_of
+from duly.api.server.date_header import DatedState
 from duly.api.server.header_checks import new_request_id
 from duly.api.server.load_shedding import LoadShedder
 from duly.api.server.refusals import refusal_bytes
@@ -27,7 +28,6 @@ log = structlog.stdlib.get_logger("duly.serve")
 
 LAST_REQUESTS_SECONDS = 5
 LOOK_SECONDS = 0.005
-DATE_SECONDS = 1.0
 
 
 class HttpServer(uvicorn.Server):
@@ -35,6 +35,7 @@ class HttpServer(uvicorn.Server):
 
     def __init__(self, config: uvicorn.Config, *, node: Node) -> None:
         super().__init__(config)
+        self.server_state = DatedState()
         self.accepting = asyncio.Event()
         self._stopping = asyncio.Event()
         self._root_path = node.settings.root_path
@@ -81,6 +82,7 @@ class HttpServer(uvicorn.Server):
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets=[])
+        self.server_state.default_headers = self.config.encoded_headers
         self._acceptor = Acceptor(
             sockets or [],
             self._make_protocol,
@@ -97,11 +99,8 @@ class HttpServer(uvicorn.Server):
         self._stopping.set()
 
     async def main_loop(self) -> None:
-        """Updates the date of responses until stopped. uvicorn's own loop polls ten times a second."""
-        while not await self.on_tick(0):
-            with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(DATE_SECONDS):
-                    await self._stopping.wait()
+        """Waits for the stop. uvicorn's own loop polls ten times a second."""
+        await self._stopping.wait()
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:  # noqa: ARG002  # signature of uvicorn
         """Closes idle connections, gives requests in progress some seconds, then cancels them."""

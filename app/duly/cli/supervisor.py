@@ -110,7 +110,7 @@ class _Parent:
                 self._end()
                 return 1
             if self._keeper is not None:
-                self._keeper.look()
+                self._keeper.look_if_due()
         return self._end()
 
     def _replace_dead(self, *, announced: bool) -> bool:

@@ -224,6 +224,7 @@ class Node:
             finisher=self.finisher,
             job_logs=self.job_logs,
             breakers=self.job_type_breakers,
+            watchdog=self.watchdog,
             source=source,
             lease_source=lease_source,
         )

@@ -40,6 +40,7 @@ from duly.worker.process.pool import ProcessExecutor, in_processes
 from duly.worker.recorded_deadlines import AttemptDeadlines
 from duly.worker.reports import RecordedReports, ReportLimits
 from duly.worker.steps import AttemptSteps, StepParts
+from duly.worker.watchdog import Watchdog
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +67,7 @@ class Shared:
     finisher: Finisher
     job_logs: LogRecorder
     breakers: JobTypeBreakers
+    watchdog: Watchdog
     source: str
     lease_source: str
 
@@ -75,7 +77,12 @@ class Worker:
 
     def __init__(self, shared: Shared) -> None:
         settings, database, metrics, wakeups = shared.settings, shared.database, shared.metrics, shared.wakeups
-        wake_claim = shared.loops.waker("claim")
+        wake_claim, wake_watch_loop = shared.loops.waker("claim"), shared.loops.waker("watch")
+
+        def wake_watch() -> None:
+            wake_watch_loop()
+            shared.watchdog.wake()
+
         self.claimer = Claimer(
             database,
             wakeups,
@@ -116,7 +123,7 @@ class Worker:
             result_limit=settings.result_limit,
             identity=partial(identity, shared.heartbeat, shared.source),
             wake_claim=wake_claim,
-            wake_watch=shared.loops.waker("watch"),
+            wake_watch=wake_watch,
         )
 
     def _reports(self, shared: Shared) -> RecordedReports:

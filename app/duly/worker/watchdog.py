@@ -17,6 +17,8 @@ log = structlog.stdlib.get_logger("duly.watchdog")
 LIMIT_SECONDS = 0.5
 # Pause between two questions to the event loop.
 ASK_SECONDS = 0.25
+# Pause between two looks for running handlers, should `wake` not be called when one begins.
+IDLE_SECONDS = 5.0
 
 
 class Watchdog:
@@ -30,6 +32,7 @@ class Watchdog:
     def __init__(self, *, handlers_run: Callable[[], bool]) -> None:
         self._handlers_run = handlers_run
         self._over = threading.Event()
+        self._woken = threading.Event()
         self._answered = threading.Event()
         self._loop_thread = threading.get_ident()
         self.warnings = 0
@@ -42,11 +45,19 @@ class Watchdog:
     def stop(self) -> None:
         """Stops watching."""
         self._over.set()
+        self._woken.set()
+
+    def wake(self) -> None:
+        """Reports that handlers begin to run. Called for each round of claims."""
+        if not self._woken.is_set():
+            self._woken.set()
 
     def _watch(self, loop: asyncio.AbstractEventLoop) -> None:
-        """Asks the loop for an answer now and then while handlers run: an idle one is not woken."""
+        """Asks the loop for an answer now and then while handlers run. Without them, neither is woken."""
         while not self._over.wait(ASK_SECONDS):
+            self._woken.clear()  # before the look: a handler that begins after it sets it again
             if not self._handlers_run():
+                self._woken.wait(IDLE_SECONDS)
                 continue
             asked_at = time.monotonic()
             self._answered.clear()
