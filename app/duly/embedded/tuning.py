@@ -24,7 +24,6 @@ wal_buffers = 16MB
 max_wal_size = {max_wal_size}MB
 min_wal_size = {min_wal_size}MB
 checkpoint_timeout = 15min
-autovacuum_naptime = 10s
 random_page_cost = 1.1
 jit = off
 """
