@@ -93,7 +93,7 @@ EXCEPTIONS: Mapping[str, Mapping[str, str]] = {
         "queue.declared_types.FORGET_TYPES": "blocked ready running scheduled",
         "queue.queue_names.FORGET_NAMES": "queue_names",
         "queue.queue_names.KEEP_NAMES": "blocked queue_names running scheduled",
-        "queue.running.FIND_CANCEL_REQUESTED": "running",
+        "queue.nodes.RENEW_LEASE": "running",
         "queue.running.FIND_HELD": "running",
         "queue.leases.FIND_LEASED_SINCE": "running",
         "queue.running.FIND_OVERDUE": "set_aside",

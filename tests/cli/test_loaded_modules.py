@@ -1,4 +1,4 @@
-"""Modules that a serving process does without: each costs memory for as long as it runs, and time at its start."""
+"""Modules that a serving process does without: each costs memory, and time at its start."""
 
 import subprocess
 import sys

@@ -5,7 +5,7 @@ import sys
 
 def import_structlog() -> None:
     """Imports structlog, unless it is, as if rich were not installed: this saves a service 5 MB, and three quarters of
-    the time of the import. What draws with rich still imports it.
+    the time of the import. Code that draws with rich still imports it.
     """
     if "rich" in sys.modules:
         return

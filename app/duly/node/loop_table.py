@@ -49,7 +49,11 @@ def _table(node: "Node") -> list[Row]:
         ("tail", API, node.tails.step),
         ("claim", WORKER, watch("claim", worker.pool.step, rests=lambda: worker.claimer.knows_none)),
         ("watch", WORKER, worker.pool.watch),
-        ("orphans", WORKER, worker.pool.find_orphans),
+        (
+            "orphans",
+            WORKER,
+            watch("orphans", worker.pool.find_orphans, rests=lambda: worker.pool.orphans.suspects_none),
+        ),
         ("deadlines", WORKER, worker.deadlines.step),
         ("leases", API, node.leases.polls.step),
         ("heartbeats", API, node.leases.extender.batcher.step),

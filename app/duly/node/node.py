@@ -182,6 +182,7 @@ class Node:
             loops.waker,
             lease_seconds=settings.lease_seconds,
             tenants=lambda: self.submission_limiters.tenants,
+            own_transactions=self.heartbeat.transactions,
         )
         self.notify_exchange = NotifyExchange(database, self.wakeups, followed=lambda: self.hub.followed)
 

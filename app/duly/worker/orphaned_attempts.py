@@ -34,6 +34,11 @@ class OrphanedAttempts:
         """Notes a lost response."""
         self._suspected_until = time.monotonic() + SUSPICION_SECONDS
 
+    @property
+    def suspects_none(self) -> bool:
+        """True if no response was lost of late, and no attempt is unknown: `find` would find nothing."""
+        return time.monotonic() > self._suspected_until and not self._unknown
+
     async def find(self, node_id: UUID, *, known: Callable[[UUID], bool]) -> list[Finish]:
         """Returns the ends that requeue orphaned attempts without counting them. Calls `known` after the query.
 
@@ -44,7 +49,7 @@ class OrphanedAttempts:
             DatabaseOutage: the query failed; it will be repeated.
         """
         now = time.monotonic()
-        if (now > self._suspected_until and not self._unknown) or now - self._looked_at < FIND_SECONDS:
+        if self.suspects_none or now - self._looked_at < FIND_SECONDS:
             return []
         self._looked_at = now
         held = await self._claimer.find_running(node_id, older_than_seconds=OLD_ENOUGH_SECONDS)

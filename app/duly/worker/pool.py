@@ -68,7 +68,7 @@ class Pool:
         self._identity = identity
         self._attempts: dict[UUID, Attempt] = {}
         self._prefetch = Prefetch(slots)
-        self._orphans = OrphanedAttempts(claimer)
+        self.orphans = OrphanedAttempts(claimer)
         self._claiming = False
         self._freed = asyncio.Event()
         self._closed_for: Interrupted | None = None
@@ -100,7 +100,7 @@ class Pool:
             self._claiming = True
             jobs = await self._claimer.claim(room, by=Claimant(node_id, source))
         except BaseException:  # it is not known what was claimed
-            self._orphans.suspect()
+            self.orphans.suspect()
             raise
         finally:
             self._claiming = False
@@ -117,7 +117,7 @@ class Pool:
         """Runs one round of the loop that requeues orphaned attempts; needs no free slot."""
         node_id, _ = self._identity()
         # A claim in progress is not known yet, however long ago its first statement ran.
-        for end in await self._orphans.find(node_id, known=lambda job_id: self._claiming or self.knows(job_id)):
+        for end in await self.orphans.find(node_id, known=lambda job_id: self._claiming or self.knows(job_id)):
             self._finisher.put(end)
         return FIND_SECONDS
 
@@ -164,7 +164,7 @@ class Pool:
 
     def response_lost(self) -> None:
         """Looks for orphaned attempts: after a lost response, or on another server, where ends may be missing."""
-        self._orphans.suspect()
+        self.orphans.suspect()
 
     def _show(self) -> None:
         self._metrics.slots_busy.set(self._slots.busy)

@@ -2,12 +2,13 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Mapping
+from datetime import UTC, datetime
 
 import pytest
 
 from duly.lifecycle.cluster import lookout
 from duly.lifecycle.cluster.lookout import LOOK_SECONDS, REST_SECONDS, Lookout
-from duly.store.maintenance.due_work import LOOPS, SIGNS, DueWork, read_due_work
+from duly.store.maintenance.due_work import LOOPS, SIGNS, DueWork, Snapshot, read_due_work
 from duly.store.postgres.database import Connection, Database, DatabaseOutage
 from tests.support.service import BOUND_SECONDS
 
@@ -50,6 +51,8 @@ LIVE_NODE = SILENT_NODE.replace("9 seconds", "7 seconds")
 TALLY = """
 insert into batch_tallies (tenant_id, batch_id, completed, failed, cancelled) values (1, gen_random_uuid(), 1, 0, 0)
 """
+
+SNAPSHOT = Snapshot(100, 100, 0.0, datetime(2026, 1, 1, tzinfo=UTC))
 
 
 @pytest.fixture
@@ -161,7 +164,7 @@ async def test_a_loop_is_woken_after_its_sign_changed_and_while_it_may_not_rest(
     signs: dict[str, str | None] = {"keys": "1", "job-types": "1"}
 
     async def read(*_: object, **_more: object) -> DueWork:
-        return DueWork({}, dict(signs))
+        return DueWork({}, dict(signs), SNAPSHOT, None)
 
     async def nothing() -> float:
         return 2.0
@@ -200,7 +203,7 @@ async def test_work_of_the_next_second_wakes_its_loop_on_time(
     woken = asyncio.Event()
 
     async def soon(*_: object, **_more: object) -> DueWork:
-        return DueWork({"release": 0.01, "schedules": 5.0}, {})
+        return DueWork({"release": 0.01, "schedules": 5.0}, {}, SNAPSHOT, None)
 
     monkeypatch.setattr(lookout, "read_due_work", soon)
     looked = Lookout(database, lambda name: woken.set if name == "release" else pytest.fail)
@@ -227,5 +230,6 @@ async def test_all_loops_look_for_themselves_if_the_look_fails(
 
         for name in ("inbox", "release"):
             assert await looked.watch(name, found_nothing)() == 2.0
+    monkeypatch.setattr(lookout, "ANSWER_SECONDS", BOUND_SECONDS)
     await looked.step()
     await rest(looked, "inbox", "release")  # it works again

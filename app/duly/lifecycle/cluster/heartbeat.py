@@ -2,6 +2,7 @@
 
 import asyncio
 import time
+from collections import deque
 from collections.abc import Callable, Sequence
 from uuid import UUID, uuid4
 
@@ -12,7 +13,6 @@ from duly.lifecycle.cluster.wakeups import Wakeups
 from duly.store.postgres.database import Connection, Database, DatabaseError, DatabaseOutage
 from duly.store.postgres.error_classes import NO_ANSWER
 from duly.store.queue.nodes import NodeRecord, NodeReport, RenewedLease, beat, leave, register, replace_handlers
-from duly.store.queue.running import find_cancel_requested
 
 log = structlog.stdlib.get_logger("duly.heartbeat")
 
@@ -20,6 +20,8 @@ log = structlog.stdlib.get_logger("duly.heartbeat")
 LATE_SECONDS = 0.5
 # The last share of a lease is for the handlers to stop.
 LAST_SHARE = 1 / 12
+# More than there are heartbeats between two complete looks of an idle service.
+KNOWN_TRANSACTIONS = 32
 
 
 class Heartbeat:
@@ -53,6 +55,8 @@ class Heartbeat:
         self._overdue: asyncio.TimerHandle | None = None
         self._registered = False
         self.draining = False
+        # IDs of the transactions of the last heartbeats.
+        self.transactions: deque[int] = deque(maxlen=KNOWN_TRANSACTIONS)
 
     @property
     def node_id(self) -> UUID:
@@ -94,7 +98,6 @@ class Heartbeat:
         asked_at, heard = time.monotonic(), self._wakeups.heard
         async with self._connection.use() as connection:
             beat_row = await self._renew(connection)
-            cancelled = await find_cancel_requested(connection, self.node_id)
         if beat_row is None:
             log.error("node was declared lost; registering again", action="node_struck", node_id=str(self.node_id))
             self._lost()
@@ -103,7 +106,7 @@ class Heartbeat:
             return
         self._renewed(asked_at)
         self._note_listed(beat_row.listed, heard)
-        for job_id in cancelled:
+        for job_id in beat_row.cancelled:
             self._wakeups.local.cancel(job_id)
 
     async def _register(self) -> None:
@@ -127,6 +130,7 @@ class Heartbeat:
         beat_row = await beat(connection, self.node_id, draining=self.draining, report=self._report())
         if beat_row is not None:
             self._clock.learn(beat_row.at, sent_at=sent_at)
+            self.transactions.append(beat_row.transaction)
         return beat_row
 
     def _renewed(self, asked_at: float) -> None:

@@ -1,17 +1,24 @@
-"""Looks for work on behalf of all periodic loops that found none, with one statement a second."""
+"""Looks for work on behalf of all periodic loops that found none, with one statement a second.
+
+While nothing is written to the database, that statement only finds out that this is so: what a loop waits for then
+comes with the time alone, and the last complete look has found when.
+"""
 
 import asyncio
+import time
 from collections.abc import Awaitable, Callable, Collection, Mapping
 
-from duly.store.maintenance.due_work import read_due_work
-from duly.store.postgres.database import Database, DatabaseOutage
+from duly.store.maintenance.due_work import DueWork, read_due_work, read_snapshot
+from duly.store.postgres.database import Connection, Database, DatabaseOutage
 from duly.store.postgres.error_classes import NO_ANSWER
 
 # Loops that return this pause, or a longer one, have found nothing.
 LOOK_SECONDS = 1.0
-# Pause of a loop while others look for it, in case that they do not. Shorter than the time after which unused pooled
-# connections are closed: opening one costs more than the statements.
-REST_SECONDS = 15.0
+# Time after which a resting loop looks for itself, in case that something was missed. Shorter than the time after which
+# unused pooled connections are closed: opening one costs more than the statements.
+ROUND_SECONDS = 60.0
+# Pause of a resting loop, should nothing wake it.
+REST_SECONDS = 75.0
 ANSWER_SECONDS = 3.0
 # Sign of the loop `sweep` while there is nothing to sweep.
 NOTHING = "false"
@@ -26,6 +33,7 @@ class Lookout:
         waker: returns what wakes the loop of a name.
         lease_seconds: time after which a node without a heartbeat is lost.
         tenants: returns the tenants whose submission limits this process knows.
+        own_transactions: IDs of transactions that change nothing that a loop reads.
     """
 
     def __init__(
@@ -35,13 +43,20 @@ class Lookout:
         *,
         lease_seconds: float = 0.0,
         tenants: Callable[[], Collection[int]] = tuple,
+        own_transactions: Collection[int] = (),
     ) -> None:
         self._connection = database.hot()
         self._waker = waker
         self._lease_seconds = lease_seconds
         self._tenants = tenants
+        self._own_transactions = own_transactions
         # By the names of resting loops, whether each may still rest.
         self._resting: dict[str, Callable[[], bool]] = {}
+        # By the same names, in the same order, when each began to rest.
+        self._rested_at: dict[str, float] = {}
+        # The last complete look, and the loops that it was for.
+        self._last: DueWork | None = None
+        self._looked_for: set[str] = set()
         self._signs: Mapping[str, str | None] = {}
         self._works = True
 
@@ -56,11 +71,13 @@ class Lookout:
 
         async def watched() -> float:
             self._resting.pop(name, None)
+            self._rested_at.pop(name, None)
             pause = await step()
             may_rest = pause >= LOOK_SECONDS if rests is None else pause > 0 and rests()
             if not may_rest or not self._works:
                 return pause
             self._resting[name] = rests or _always
+            self._rested_at[name] = time.monotonic()
             return REST_SECONDS
 
         return watched
@@ -79,31 +96,66 @@ class Lookout:
             try:
                 await self._look()
             except BaseException:
-                self._works = False
+                self._works, self._last = False, None
                 for name in self._resting:
                     self._waker(name)()
                 raise
             self._works = True
+            self._wake_longest_at_rest()
         return LOOK_SECONDS
+
+    def _wake_longest_at_rest(self) -> None:
+        """Lets one loop look for itself, if it has rested for long. Several at once would need more connections."""
+        name = next(iter(self._rested_at), None)
+        if name is not None and time.monotonic() - self._rested_at[name] >= ROUND_SECONDS:
+            self._waker(name)()
 
     async def _look(self) -> None:
         """Wakes loops that have work. A loop reads after the look that found its sign changed, so it misses nothing."""
         try:
             async with asyncio.timeout(ANSWER_SECONDS), self._connection.use() as connection:
-                due = await read_due_work(
-                    connection, self._resting, tenants=self._tenants(), lease_seconds=self._lease_seconds
-                )
+                now = await self._time_if_unchanged(connection)
+                if now is None:
+                    now = await self._look_at_all(connection)
         except TimeoutError as error:
             raise DatabaseOutage("the look for work", NO_ANSWER) from error
-        before, self._signs = self._signs, due.signs
-        changed = {name for name, sign in due.signs.items() if name not in before or sign != before[name]}
-        for name in changed.union(name for name, rests in self._resting.items() if not rests()):
+        for name in [name for name, rests in self._resting.items() if not rests()]:
             self._waker(name)()
-        for name, seconds in due.seconds.items():
-            if seconds <= 0:
+        self._wake_in_time(now)
+
+    async def _time_if_unchanged(self, connection: Connection) -> float | None:
+        """Returns the database's time if a complete look would find what the last one did."""
+        last = self._last
+        if last is None or last.next_late is None or not self._resting.keys() <= self._looked_for:
+            return None
+        snapshot = await read_snapshot(connection)
+        late = snapshot.at - last.snapshot.at >= last.next_late
+        return snapshot.at if not late and last.snapshot.unchanged_in(snapshot, self._own_transactions) else None
+
+    async def _look_at_all(self, connection: Connection) -> float:
+        """Looks at all tables, and wakes loops whose sign has changed. Returns the database's time."""
+        self._looked_for = set(self._resting)
+        self._last = due = await read_due_work(
+            connection, self._resting, tenants=self._tenants(), lease_seconds=self._lease_seconds
+        )
+        before, self._signs = self._signs, due.signs
+        for name, sign in due.signs.items():
+            if name not in before or sign != before[name]:
                 self._waker(name)()
-            elif seconds < LOOK_SECONDS:
-                asyncio.get_running_loop().call_later(seconds, self._waker(name))
+        return due.snapshot.at
+
+    def _wake_in_time(self, now: float) -> None:
+        """Wakes loops whose work is due now, or before the next look."""
+        if self._last is None:
+            return
+        for name, seconds in self._last.seconds.items():
+            if name not in self._resting:
+                continue
+            left = self._last.snapshot.at + seconds - now
+            if left <= 0:
+                self._waker(name)()
+            elif left < LOOK_SECONDS:
+                asyncio.get_running_loop().call_later(left, self._waker(name))
 
 
 def _always() -> bool:

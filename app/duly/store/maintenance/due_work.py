@@ -5,6 +5,7 @@ something new to read.
 """
 
 from collections.abc import Collection, Mapping
+from datetime import datetime
 from typing import NamedTuple
 
 from duly.store.ledger.end_jobs import READ_NEXT_EXPIRY
@@ -56,16 +57,49 @@ _SIGNS: Mapping[str, str] = {
     ) then 'true' else 'false' end""",
 }
 SIGNS = tuple(_SIGNS)
-READ_DUE_WORK = f"""select {
+# Columns before those of the loops.
+_BEFORE = 5
+_SNAPSHOT = """pg_snapshot_xmin(s)::text::bigint, pg_snapshot_xmax(s)::text::bigint,
+    extract(epoch from now())::float8, pg_postmaster_start_time()"""
+_NEXT_LATE = f"""(select {_LEASE} - extract(epoch from now() - min(heartbeat_at)) from nodes
+    where heartbeat_at >= now() - {_LEASE} * interval '1 second')::float8"""
+READ_DUE_WORK = f"""select {_SNAPSHOT}, {_NEXT_LATE}, {
     ", ".join(f"case when ${number}::bool then ({query}) end" for number, query in enumerate(_QUERIES.values(), 1))
-}, {", ".join(_SIGNS.values())}"""
+}, {", ".join(_SIGNS.values())} from pg_current_snapshot() s"""
+READ_SNAPSHOT = f"select {_SNAPSHOT} from pg_current_snapshot() s"
+
+
+class Snapshot(NamedTuple):
+    """State of the database that a look saw: the effects of all transactions before `oldest`, and of none from `next`
+    on. `at`: the time in seconds; `server_began`: when the server started, after which an epoch may have to begin.
+    """
+
+    oldest: int
+    next: int
+    at: float
+    server_began: datetime
+
+    def unchanged_in(self, later: "Snapshot", own: Collection[int]) -> bool:
+        """Returns whether only transactions of `own` have ended between this look and a later one."""
+        if self.oldest != self.next or later.oldest != later.next or self.server_began != later.server_began:
+            return False
+        return later.next - self.next <= len(own) and all(n in own for n in range(self.next, later.next))
 
 
 class DueWork(NamedTuple):
-    """By the names of loops, the seconds until they have work, without those that have none; and the signs."""
+    """Result of a complete look.
+
+    Attributes:
+        seconds: by the names of loops, the seconds until they have work, without those that have none.
+        signs: by the names of loops, their signs.
+        snapshot: what the look saw.
+        next_late: seconds until a sign may change without a transaction, as a node is late with its heartbeat.
+    """
 
     seconds: Mapping[str, float]
     signs: Mapping[str, str | None]
+    snapshot: Snapshot
+    next_late: float | None
 
 
 async def read_due_work(
@@ -80,5 +114,12 @@ async def read_due_work(
     """
     flags = (name in loops for name in LOOPS)
     row = only(await connection.fetchrow(READ_DUE_WORK, *flags, list(tenants), lease_seconds))
-    seconds = {name: each for name, each in zip(LOOPS, row[: len(LOOPS)], strict=True) if each is not None}
-    return DueWork(seconds, dict(zip(SIGNS, row[len(LOOPS) :], strict=True)))
+    *snapshot, next_late = row[:_BEFORE]
+    due, signs = row[_BEFORE : _BEFORE + len(LOOPS)], row[_BEFORE + len(LOOPS) :]
+    seconds = {name: each for name, each in zip(LOOPS, due, strict=True) if each is not None}
+    return DueWork(seconds, dict(zip(SIGNS, signs, strict=True)), Snapshot(*snapshot), next_late)
+
+
+async def read_snapshot(connection: Connection) -> Snapshot:
+    """Returns the state that a look would see now, without its cost."""
+    return Snapshot(*only(await connection.fetchrow(READ_SNAPSHOT)))

@@ -57,7 +57,7 @@ Pool: TypeAlias = "asyncpg.Pool[asyncpg.Record]"
 
 CLOSE_SECONDS = 3.0
 # Pooled connections that are idle for this long are closed.
-IDLE_SECONDS = 20.0
+IDLE_SECONDS = 75.0
 # Pooled connections shared by periodic loops, which would otherwise open one each when a node starts.
 BACKGROUND_CONNECTIONS = 2
 

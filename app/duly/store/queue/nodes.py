@@ -63,15 +63,26 @@ with beat as (
                      busy_slots = $5
     where node_id = $1 returning node_id
 )
-select (select count(*) from nodes), clock_timestamp() from beat
+select (select count(*) from nodes), clock_timestamp(), pg_current_xact_id()::text::bigint,
+       array(select job_id from running where node_id = $1 and cancel_requested_at is not null)
+from beat
 """
 
 
 class RenewedLease(NamedTuple):
-    """Number of listed nodes, and the time by the database's clock."""
+    """Result of a heartbeat.
+
+    Attributes:
+        listed: number of listed nodes.
+        at: the time by the database's clock.
+        transaction: ID of the transaction of the heartbeat.
+        cancelled: jobs on this node with a cancel request.
+    """
 
     listed: int
     at: datetime
+    transaction: int
+    cancelled: Sequence[UUID]
 
 
 async def beat(connection: Connection, node_id: UUID, *, draining: bool, report: NodeReport) -> RenewedLease | None:

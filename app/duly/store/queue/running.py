@@ -237,14 +237,6 @@ async def request_cancel(connection: Connection, tenant_id: int, job_id: UUID, *
     return CancelRequestResult(await connection.fetchval(REQUEST_CANCEL, tenant_id, job_id, source))
 
 
-FIND_CANCEL_REQUESTED = "select job_id from running where node_id = $1 and cancel_requested_at is not null"
-
-
-async def find_cancel_requested(connection: Connection, node_id: UUID) -> list[UUID]:
-    """Returns the jobs on this node with a cancel request."""
-    return [row[0] for row in await connection.fetch(FIND_CANCEL_REQUESTED, node_id)]
-
-
 FIND_HELD = f"""
 select job_id, token from running
 where node_id = $1 and started_at < now() - $2 * interval '1 second' and cancel_requested_at is null
