@@ -1,7 +1,8 @@
 """Migrating and serving as two roles, in a schema of one's own: each right that is missing is named with its GRANT."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from datetime import timedelta
+from functools import cache
 from typing import Any
 
 import pytest
@@ -17,7 +18,8 @@ from duly.store.postgres.partitions import DAYS_AHEAD, PARTITIONED, READ_TODAY, 
 from duly.store.schema.migrations import differences
 from duly.store.schema.required_rights import missing_rights
 from tests.support import handlers as signals
-from tests.support.database_roles import GRANTS, Split, split_roles
+from tests.support.database_roles import Split, SplitDatabases, split_roles
+from tests.support.postgres_servers import Server
 from tests.support.response_checks import refused
 from tests.support.service import Service, eventually, running_service
 from tests.support.service_process import Processes
@@ -26,17 +28,29 @@ from tests.support.service_process import Processes
 pytestmark = pytest.mark.parametrize("server", ["embedded 18"], indirect=True, scope="session")
 
 
+@pytest.fixture(scope="session")
+def split_databases_of() -> Callable[[Server], SplitDatabases]:
+    """Databases of each server that are migrated once for the whole run."""
+    return cache(SplitDatabases)
+
+
 @pytest.fixture
-async def split(empty_database_url: str) -> AsyncIterator[Split]:
+async def split(server: Server, split_databases_of: Callable[[Server], SplitDatabases]) -> AsyncIterator[Split]:
+    """Both roles of a database that is migrated and granted."""
+    async with split_databases_of(server).lent() as roles:
+        yield roles
+
+
+@pytest.fixture
+async def empty_split(empty_database_url: str) -> AsyncIterator[Split]:
+    """Both roles of a database that is not migrated."""
     async with split_roles(empty_database_url) as roles:
         yield roles
 
 
 @pytest.fixture
 async def served(split: Split) -> AsyncIterator[Database]:
-    """The database as the serving role sees it, migrated and granted."""
-    await split.migrate()
-    await split.grant(*GRANTS)
+    """The database as the serving role sees it."""
     database = Database(split.serving_url, schema=split.schema)
     yield database
     await database.close()
@@ -229,27 +243,29 @@ async def test_a_role_whose_connections_are_used_up_is_told_so(split: Split, ser
         assert (await service.run("echo", 1))["result"] == 1
 
 
-async def test_migrating_without_rights_is_told_in_one_line(split: Split, processes: Processes) -> None:
-    command = processes.run("migrate", DULY_DATABASE_URL=split.serving_url, DULY_DATABASE_SCHEMA=split.schema)
+async def test_migrating_without_rights_is_told_in_one_line(empty_split: Split, processes: Processes) -> None:
+    command = processes.run(
+        "migrate", DULY_DATABASE_URL=empty_split.serving_url, DULY_DATABASE_SCHEMA=empty_split.schema
+    )
     assert await command.ended() == 1
     [line] = [line for line in command.stderr.splitlines() if line.startswith("duly: ")]
-    assert f"GRANT USAGE, CREATE ON SCHEMA app TO {split.serving}" in line
-    other = processes.run("migrate", DULY_DATABASE_URL=split.serving_url)
+    assert f"GRANT USAGE, CREATE ON SCHEMA app TO {empty_split.serving}" in line
+    other = processes.run("migrate", DULY_DATABASE_URL=empty_split.serving_url)
     assert await other.ended() == 1
     [line] = [line for line in other.stderr.splitlines() if line.startswith("duly: ")]
-    assert f"GRANT USAGE, CREATE ON SCHEMA public TO {split.serving}" in line
-    new = processes.run("migrate", DULY_DATABASE_URL=split.serving_url, DULY_DATABASE_SCHEMA="new")
+    assert f"GRANT USAGE, CREATE ON SCHEMA public TO {empty_split.serving}" in line
+    new = processes.run("migrate", DULY_DATABASE_URL=empty_split.serving_url, DULY_DATABASE_SCHEMA="new")
     assert await new.ended() == 1
     [line] = [line for line in new.stderr.splitlines() if line.startswith("duly: ")]
     assert "GRANT CREATE ON DATABASE" in line
 
 
-async def test_a_start_without_rights_is_told_in_one_line(split: Split, processes: Processes) -> None:
-    await split.migrate()
-    command = processes.begin(split.serving_url, DULY_DATABASE_SCHEMA=split.schema)
+async def test_a_start_without_rights_is_told_in_one_line(empty_split: Split, processes: Processes) -> None:
+    await empty_split.migrate()
+    command = processes.begin(empty_split.serving_url, DULY_DATABASE_SCHEMA=empty_split.schema)
     assert await command.ended() == 1
     [line] = [line for line in command.stderr.splitlines() if line.startswith("duly: ")]
-    assert f"GRANT USAGE ON SCHEMA app TO {split.serving}" in line
+    assert f"GRANT USAGE ON SCHEMA app TO {empty_split.serving}" in line
 
 
 async def test_the_owner_alone_drops_what_is_past_retention(split: Split, served: Database) -> None:
@@ -261,7 +277,6 @@ async def test_the_owner_alone_drops_what_is_past_retention(split: Split, served
 
 
 async def test_dropping_what_is_past_retention_is_a_command_of_the_owner(split: Split, processes: Processes) -> None:
-    await split.migrate()
     old = (await split.superuser.fetchval(READ_TODAY)) - timedelta(days=40)
     owner = Database(split.owner_url, schema=split.schema)
     async with owner.connection() as connection:
