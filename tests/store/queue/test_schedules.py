@@ -1,6 +1,7 @@
 """Finding what is due, and forgetting what is old, cost the same with many schedules and a long record."""
 
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager
 from typing import Any
 
 import pytest
@@ -14,9 +15,9 @@ from duly.store.queue.schedules import (
     TAKE_DUE,
     delete_old_runs,
 )
+from tests.support.database_pool import TestDatabases
+from tests.support.postgres_servers import Server
 from tests.support.query_plans import explained, vacuum
-
-pytestmark = pytest.mark.fresh_database
 
 FILL = """
 insert into schedules (tenant_id, name, cron, timezone, submission, overlap, catch_up, paused, next_run_at)
@@ -36,10 +37,23 @@ alter table schedule_runs set (autovacuum_enabled = false)
 NOBODY: tuple[list[int], list[str]] = ([], [])
 
 
+@pytest.fixture(scope="module")
+async def filled(server: Server, databases_of: Callable[[Server], TestDatabases]) -> AsyncIterator[Connection]:
+    """A connection such as the scheduler's, on tables that hold much. No test changes them."""
+    async with databases_of(server).lent(fresh=True) as url, filled_at(url) as connection:
+        yield connection
+
+
 @pytest.fixture
-async def filled(database_url: str) -> AsyncIterator[Connection]:
-    """A connection such as the scheduler's, on tables that hold much."""
-    database = Database(database_url)
+async def filled_for_one(database_url: str) -> AsyncIterator[Connection]:
+    """A connection like `filled`, for a test that changes the tables."""
+    async with filled_at(database_url) as connection:
+        yield connection
+
+
+@asynccontextmanager
+async def filled_at(url: str) -> AsyncIterator[Connection]:
+    database = Database(url)
     async with database.connection() as connection:
         await connection.execute(UNATTENDED)
         await connection.execute(FILL)
@@ -86,16 +100,17 @@ async def test_a_page_of_schedules_is_read_by_name(filled: Connection) -> None:
     assert pages(plan) < 200
 
 
-async def test_old_runs_are_found_without_reading_what_is_kept(filled: Connection) -> None:
-    rows = await filled.fetchval("select count(*) from schedule_runs where due_at < now() - interval '30 days'")
+@pytest.mark.fresh_database
+async def test_old_runs_are_found_without_reading_what_is_kept(filled_for_one: Connection) -> None:
+    rows = await filled_for_one.fetchval("select count(*) from schedule_runs where due_at < now() - interval '30 days'")
     assert rows > 500
-    while await delete_old_runs(filled, limit=500) == 500:
+    while await delete_old_runs(filled_for_one, limit=500) == 500:
         pass
-    await vacuum(filled, "schedule_runs")
-    plan = await plan_of(filled, DELETE_OLD_RUNS, 50)
+    await vacuum(filled_for_one, "schedule_runs")
+    plan = await plan_of(filled_for_one, DELETE_OLD_RUNS, 50)
     assert {index for _, index in scans(plan)} == {"schedule_runs_pkey"}
     assert pages(plan) < 200
-    kept = await filled.fetchval("select pg_relation_size('schedule_runs') / 8192")
+    kept = await filled_for_one.fetchval("select pg_relation_size('schedule_runs') / 8192")
     assert kept > 250
 
 

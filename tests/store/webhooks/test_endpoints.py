@@ -1,6 +1,6 @@
 """Reading and changing a tenant's endpoints costs the same however many other tenants have."""
 
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from typing import Any
 from uuid import UUID
 
@@ -17,9 +17,9 @@ from duly.store.webhooks.endpoints import (
     ROTATE_KEYS,
     UPDATE_ENDPOINT,
 )
+from tests.support.database_pool import TestDatabases
+from tests.support.postgres_servers import Server
 from tests.support.query_plans import explained
-
-pytestmark = pytest.mark.fresh_database
 
 FILL = """
 insert into endpoints (tenant_id, endpoint_id, events, url, secret)
@@ -33,17 +33,18 @@ ASKED = ("https://a.example", 8, None, None, None, None, False, None, None, None
 MINE = UUID("00000000-0000-7000-8000-000000000001")
 
 
-@pytest.fixture
-async def filled(database_url: str) -> AsyncIterator[Connection]:
-    """A connection such as a request's, on tables that hold the endpoints of fifty tenants."""
-    database = Database(database_url)
-    async with database.connection() as connection:
-        await connection.execute(FILL)
-        await connection.execute(FILL_RECEIVERS)
-        await connection.execute("analyze endpoints, receivers")
-        await connection.fetchval(INSERT_ENDPOINT, 1, MINE, *ASKED, "sealed", None, 1_000)
-        yield connection
-    await database.close()
+@pytest.fixture(scope="module")
+async def filled(server: Server, databases_of: Callable[[Server], TestDatabases]) -> AsyncIterator[Connection]:
+    """A connection such as a request's, on tables that hold the endpoints of fifty tenants. No test changes them."""
+    async with databases_of(server).lent(fresh=True) as url:
+        database = Database(url)
+        async with database.connection() as connection:
+            await connection.execute(FILL)
+            await connection.execute(FILL_RECEIVERS)
+            await connection.execute("analyze endpoints, receivers")
+            await connection.fetchval(INSERT_ENDPOINT, 1, MINE, *ASKED, "sealed", None, 1_000)
+            yield connection
+        await database.close()
 
 
 async def plan_of(connection: Connection, statement: str, *arguments: object) -> dict[str, Any]:
