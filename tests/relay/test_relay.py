@@ -233,7 +233,13 @@ async def test_a_full_queue_holds_up_no_other(service: Service, source: str, sho
     shop.add(small)
     await step(source, service)
     shop.add(small, small, {"type": "echo"})
+    logged: list[bytes] = []
+    service.node.access.flush()
+    service.node.access.write = logged.append
     assert await step(source, service) == [0]
+    service.node.access.flush()
+    lines = [json.loads(line) for piece in logged for line in piece.splitlines()]
+    assert sorted(line["status"] for line in lines) == [202, 429, 429]  # each row once: no thread waits with one
     assert sorted(job["queue"] for job in await jobs(service)) == ["default", "small"]
     assert [row[0] for row in shop.rows("error")] == [None] * 4
 

@@ -23,6 +23,7 @@ class Request:
         content: body; `documents` is one that is written while it is read from the caller.
         extra_seconds: time by which the response may be later than that of other requests.
         repeatable: True if sending it twice has the effect of sending it once.
+        waits_at_limits: False if the caller prefers a 429 to waiting for its `Retry-After` and sending again.
     """
 
     method: str
@@ -33,6 +34,7 @@ class Request:
     documents: Documents | None = None
     extra_seconds: float = 0
     repeatable: bool = True
+    waits_at_limits: bool = True
 
 
 def get(path: str, query: Query | None = None, *, headers: Mapping[str, str] | None = None) -> Request:

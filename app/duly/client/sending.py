@@ -1,5 +1,6 @@
 """Requests that are repeated where that is safe."""
 
+from http import HTTPStatus
 from typing import Any
 
 import httpx
@@ -59,5 +60,7 @@ def _may_repeat(error: httpx.RequestError, request: Request) -> bool:
 
 
 def _may_send_again(request: Request, response: httpx.Response) -> bool:
+    if response.status_code == HTTPStatus.TOO_MANY_REQUESTS and not request.waits_at_limits:
+        return False
     # Documents are read from the caller once.
     return request.documents is None and may_repeat(response)
