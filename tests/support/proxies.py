@@ -6,12 +6,14 @@ import socket
 import ssl
 import subprocess
 from collections.abc import AsyncIterator, Mapping, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from string import Template
 from typing import Final
+
+import psutil
 
 from tests.support.node_packages import program
 from tests.support.service import eventually
@@ -205,7 +207,12 @@ async def _listens(port: int, process: "subprocess.Popen[bytes]", log: Path) -> 
 
 
 def _stop(process: "subprocess.Popen[bytes]") -> None:
+    """Stops a proxy and kills its own processes, for which Apache would wait for up to ten seconds."""
+    children = psutil.Process(process.pid).children(recursive=True) if process.poll() is None else []
     process.terminate()
+    for child in children:
+        with suppress(psutil.NoSuchProcess):
+            child.kill()
     try:
         process.wait(STOP_SECONDS)
     except subprocess.TimeoutExpired:
