@@ -53,6 +53,16 @@ async def test_statements_have_names_where_the_pooler_keeps_them(
     await database.close()
 
 
+@pytest.mark.parametrize("keeps", [False, True], ids=["loses them", "keeps them"])
+async def test_a_cursor_reads_a_query_with_parameters(database_url: str, keeping_url: str, keeps: bool) -> None:
+    database = Database(keeping_url if keeps else database_url, connections=1, transaction_pooling=True)
+    for most in (3, 5):  # the second time with a statement that is prepared
+        async with database.connection() as connection, connection.transaction():
+            rows = connection.cursor("select n from generate_series(1, $1::int) as n", most, prefetch=2)
+            assert [row["n"] async for row in rows] == list(range(1, most + 1))
+    await database.close()
+
+
 async def _use_a_lost_statement(use: Callable[[], AbstractAsyncContextManager[Connection]]) -> None:
     """Uses a statement that the session has lost."""
     async with use() as connection:
