@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass, field
+from typing import TypeAlias
 from uuid import UUID
 
 from duly.domain.batch_invariants import batch_violations
@@ -22,6 +23,8 @@ from duly.store.submit.inbox import find_recorded_in_inbox
 # Violations that a report shows; all are counted.
 SHOWN = 100
 LACKING_AT_ONCE = 10_000
+# Ranges of ids whose days were not dropped.
+DayRanges: TypeAlias = Sequence[tuple[UUID, UUID]]
 
 
 @dataclass(slots=True)
@@ -65,20 +68,20 @@ async def survey(connection: Connection, report: CheckReport) -> AsyncIterator[V
             yield Violation(
                 RepairAction.CONTROL, 0, None, "the version of claim restrictions is missing, so no job is claimed"
             )
-        async for breach in _of_jobs(connection, report):
+        day_ranges = await read_kept_ranges(connection)
+        async for breach in _of_jobs(connection, report, day_ranges):
             yield breach
-        async for breach in _of_steps(connection):
+        async for breach in _of_steps(connection, day_ranges):
             yield breach
         for tenant_id, job_id in await find_recorded_in_inbox(connection):
             message = f"job {job_id}: recorded, but its submission is still in the inbox"
             yield Violation(RepairAction.DROP_SUBMISSION, tenant_id, job_id, message)
-        async for breach in _of_batches(connection, report):
+        async for breach in _of_batches(connection, report, day_ranges):
             yield breach
 
 
-async def _of_jobs(connection: Connection, report: CheckReport) -> AsyncIterator[Violation]:
+async def _of_jobs(connection: Connection, report: CheckReport, day_ranges: DayRanges) -> AsyncIterator[Violation]:
     """Yields violations of jobs; those about unique keys last."""
-    day_ranges = await read_kept_ranges(connection)
     lacking: list[tuple[int, UUID]] = []
     async for job in read_all_jobs(connection):
         report.jobs += job.record is not None
@@ -103,8 +106,7 @@ def _is_remainder(job: JobFacts) -> bool:
     return job.hot_row is None and not (held or ties.endings or ties.due or ties.addressed)
 
 
-async def _of_steps(connection: Connection) -> AsyncIterator[Violation]:
-    day_ranges = await read_kept_ranges(connection)
+async def _of_steps(connection: Connection, day_ranges: DayRanges) -> AsyncIterator[Violation]:
     async for job in read_all_steps(connection):
         if _is_kept(day_ranges, job.job_id, job.job_id):
             for words in step_differences(job.expected, job.actual):
@@ -114,8 +116,7 @@ async def _of_steps(connection: Connection) -> AsyncIterator[Violation]:
         yield Violation(RepairAction.NONE, ended.tenant_id, ended.job_id, f"job {ended.job_id}: {words}")
 
 
-async def _of_batches(connection: Connection, report: CheckReport) -> AsyncIterator[Violation]:
-    day_ranges = await read_kept_ranges(connection)
+async def _of_batches(connection: Connection, report: CheckReport, day_ranges: DayRanges) -> AsyncIterator[Violation]:
     async for batch in read_all_batches(connection):
         report.batches += 1
         if _is_kept(day_ranges, batch.first_id, batch.last_id):  # else its jobs cannot be counted any more
@@ -123,6 +124,6 @@ async def _of_batches(connection: Connection, report: CheckReport) -> AsyncItera
                 yield breach
 
 
-def _is_kept(day_ranges: Sequence[tuple[UUID, UUID]], first: UUID, last: UUID) -> bool:
+def _is_kept(day_ranges: DayRanges, first: UUID, last: UUID) -> bool:
     """Returns True if no job with an id in this range was dropped with its day."""
     return any(low <= first < high and (last < high or high == day_ranges[-1][1]) for low, high in day_ranges)
