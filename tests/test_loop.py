@@ -116,6 +116,26 @@ async def test_a_wake_cuts_the_pause_short() -> None:
         await asyncio.wait_for(step.over.wait(), 60)
 
 
+async def test_a_first_round_may_come_later_and_a_wake_does_not_wait_for_it() -> None:
+    late, woken = Step(), Step()
+    loops = [Loop("late", late, first_after=3600), Loop("woken", woken, first_after=3600)]
+    async with running(loops[0]), running(loops[1]):
+        loops[1].wake()
+        await asyncio.wait_for(woken.over.wait(), 60)
+        assert loops[1].rounds == 1
+        assert late.at == []
+
+
+async def test_a_loop_that_ends_before_its_first_round_makes_none() -> None:
+    step = Step()
+    loop = Loop("some", step, first_after=3600)
+    async with running(loop) as task:
+        await asyncio.sleep(0)
+        loop.end()
+        await asyncio.wait_for(task, 60)
+    assert step.at == []
+
+
 async def test_a_wake_during_a_step_cuts_the_pause_after_it() -> None:
     rounds = 0
     second = asyncio.Event()

@@ -25,10 +25,16 @@ class Loop:
         name: name of the loop in logs and metrics.
         step: runs one round and returns the seconds until the next; `wake` cuts the pause short.
         expected: errors of an unavailable database: logged once when they begin, without a traceback.
+        first_after: seconds before the first round; `wake` cuts them short too.
     """
 
     def __init__(
-        self, name: str, step: Callable[[], Awaitable[float]], *, expected: tuple[type[Exception], ...] = ()
+        self,
+        name: str,
+        step: Callable[[], Awaitable[float]],
+        *,
+        expected: tuple[type[Exception], ...] = (),
+        first_after: float = 0.0,
     ) -> None:
         self.name = name
         self.failures = 0
@@ -36,6 +42,7 @@ class Loop:
         self.last_success = time.monotonic()
         self._step = step
         self._expected = expected
+        self._first_after = first_after
         self._wake = asyncio.Event()
         self._failing = 0
         self._ending = False
@@ -58,6 +65,8 @@ class Loop:
 
     async def run(self) -> None:
         """Runs until `end` is called or the task is cancelled."""
+        if self._first_after > 0:
+            await self._pause(self._first_after)
         while not self._ending:
             self._wake.clear()
             pause = await self._round()

@@ -33,7 +33,7 @@ from duly.domain.egress_policy import EgressPolicy  # noqa: E402
 from duly.domain.node_role import Role  # noqa: E402
 from duly.domain.sealing import Keyring  # noqa: E402
 from duly.handlers.discovery import load_registry  # noqa: E402
-from duly.node import Node  # noqa: E402
+from duly.node import Node, loop_table  # noqa: E402
 from duly.outbound import client, connector  # noqa: E402
 from duly.outbound.connection_pool import ConnectionPool  # noqa: E402
 from duly.outbound.connector import Connector  # noqa: E402
@@ -63,6 +63,7 @@ def _tighten() -> None:
     """Lowers limits, so that parts that are rarely full are full: waiting for space has fault points too."""
     setattr(dispatcher, "CONCURRENT", 6)  # noqa: B010  # it is imported there, not exported
     receiver_windows.AHEAD = 1
+    loop_table.UPKEEP_AFTER_SECONDS = 0.0  # housekeeping has fault points, and services live for a second
     setattr(receiver_windows, "ReceiverWindow", partial(receiver_windows.ReceiverWindow, window=1))  # noqa: B010  # so that three at once are a crowd
     setattr(receiver_windows.ReceiverWindows, "rooms", _more_than_there_is)  # noqa: B010
     setattr(connector, "guarded_socket", _narrow)  # noqa: B010
