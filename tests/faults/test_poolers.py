@@ -1,7 +1,8 @@
 """Behind PgBouncer, in both modes: everything works, and nothing of ours is left in sessions that are anybody's."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager
 
 import asyncpg
 import pytest
@@ -9,6 +10,7 @@ import pytest
 from duly.lifecycle.maintenance.check import check
 from duly.lifecycle.maintenance.repair import RepairInProgress, repair
 from duly.store.postgres.advisory_locks import MIGRATION, PARTITIONS, REPAIR, hold, take
+from duly.store.postgres.catalog_types import Connection
 from duly.store.postgres.database import Database, RecordBusy
 from duly.store.postgres.partitions import ensure_partitions
 from duly.store.schema.migrations import migrate
@@ -20,6 +22,8 @@ from tests.support.service import eventually, running_service
 MODES = pytest.mark.parametrize("mode", ["transaction", "session"])
 # In session mode, every session of a service has its own connection to the server until it ends.
 MANY = 40
+TIMEOUTS = ("statement_timeout", "lock_timeout", "idle_in_transaction_session_timeout", "idle_session_timeout")
+NO_TIMEOUTS = dict.fromkeys(TIMEOUTS, "0")
 
 ADVISORY = "select count(*) from pg_locks where locktype = 'advisory'"
 OURS = "select name, setting from pg_settings where source = 'session' and name <> all($1) order by name"
@@ -130,21 +134,27 @@ async def test_timeouts_of_the_operator_do_not_cut_our_work(database_url: str, m
     name = database_url.partition("?")[0].rpartition("/")[2]
     dba = await asyncpg.connect(database_url)
     # A session has them until its first statement, which a slow machine may delay.
-    for timeout in ("statement_timeout", "lock_timeout", "idle_in_transaction_session_timeout", "idle_session_timeout"):
+    for timeout in TIMEOUTS:
         await dba.execute(f"alter database {name} set {timeout} = '1s'")
     async with pooler(database_url, mode=mode) as url:
         database = Database(url, connections=2, transaction_pooling=mode == "transaction")
-        for flow in (database.connection, database.hot().use):
-            async with flow() as connection:
-                await connection.fetchval("select pg_sleep(1.2)")
-                async with connection.transaction():
-                    await connection.fetchval("select 1")
-                    await dba.fetchval("set statement_timeout = 0")
-                    await dba.fetchval("select pg_sleep(1.2)")  # meanwhile our transaction is idle
-                    assert await connection.fetchval("select 2") == 2
+        await asyncio.gather(*(_works_slowly(flow, database_url) for flow in (database.connection, database.hot().use)))
         await database.close()
     await dba.execute(f"alter database {name} reset all")
     await dba.close()
+
+
+async def _works_slowly(flow: Callable[[], AbstractAsyncContextManager[Connection]], database_url: str) -> None:
+    """Runs a statement, and is idle in a transaction, for longer than the timeouts."""
+    # From its start: a slow machine may delay its first statement.
+    clock = await asyncpg.connect(database_url, server_settings=NO_TIMEOUTS)
+    async with flow() as connection:
+        await connection.fetchval("select pg_sleep(1.2)")
+        async with connection.transaction():
+            await connection.fetchval("select 1")
+            await clock.fetchval("select pg_sleep(1.2)")  # meanwhile our transaction is idle
+            assert await connection.fetchval("select 2") == 2
+    await clock.close()
 
 
 @pytest.fixture
