@@ -66,7 +66,7 @@ ON_BOTH = (
 # files are not imported; those of the second line have no other tests than such that need a server.
 SLOW = (
     *("benchmarks/test_smoke", "cli/", "demo/", "faults/", "packaging/", "embedded/", "pytest_plugin/"),
-    *("browser/", "clients/", "openapi/", "security/test_file_modes"),
+    *("browser/", "clients/", "openapi/", "security/test_file_modes", "chaos/test_short_form"),
 )
 FAST_WITH_SERVER = "test_life_of_a_job.py"
 

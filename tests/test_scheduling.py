@@ -6,7 +6,7 @@ import pytest
 
 from tests.conftest import ON_BOTH, SLOW
 from tests.support.postgres_versions import second_server
-from tests.support.xdist_scheduling import APART, LONG, TOGETHER, WAITING, group_of, start_order
+from tests.support.xdist_scheduling import APART, LONG, LONGEST, TOGETHER, WAITING, group_of, start_order
 
 ROOT = Path(__file__).parents[1]
 
@@ -48,6 +48,7 @@ def test_long_groups_start_first() -> None:
         "tests/documentation/test_code_blocks.py::test_a",
         "tests/domain/test_ids.py::test_a",
         "tests/cli/test_a.py::test_a",
+        "tests/chaos/test_short_form.py::test_a",
     ]
 
     assert sorted(shuffled, key=start_order) == shuffled[::-1]
@@ -63,7 +64,9 @@ def test_tests_that_wait_run_among_the_others() -> None:
 
 
 def test_every_place_that_is_kept_together_or_apart_exists() -> None:
-    assert [place for place in (*TOGETHER, *LONG, *APART) if not any(ROOT.glob(f"{place.rstrip('/')}*"))] == []
+    assert [
+        place for place in (*TOGETHER, *LONGEST, *LONG, *APART) if not any(ROOT.glob(f"{place.rstrip('/')}*"))
+    ] == []
 
 
 def test_every_path_that_a_run_selects_by_exists() -> None:

@@ -30,6 +30,8 @@ TOGETHER = (
     "tests/demo/test_demo_command.py",
     "tests/embedded/test_server.py",
 )
+# Tests that wait for minutes.
+LONGEST = ("tests/chaos/test_short_form.py",)
 # Tests and files of ten seconds of processor time and more that are not kept together.
 LONG = (
     "tests/django/test_djangos_own_tests.py",
@@ -89,6 +91,8 @@ def group_of(nodeid: str) -> str:
 
 def start_order(nodeid: str) -> int:
     """Returns a rank: long groups start first, and single tests last, since these keep all workers busy to the end."""
+    if nodeid.startswith(LONGEST):
+        return -1
     if nodeid.startswith(TOGETHER + LONG):
         return 0
     return 2 if nodeid.startswith(APART) and not nodeid.startswith(WAITING) else 1
