@@ -43,7 +43,7 @@ class HttpServer(uvicorn.Server):
         self._load_shedder = LoadShedder()
         self._metrics = node.metrics
         self._refused, self._access = node.metrics.refused.labels(Overloaded.code), node.access
-        self._paused = PausedConnections(load_shedder=self._load_shedder, refused=self._shed)
+        self._paused = PausedConnections(refused=self._shed)
         self._connections = connections_of(node)
 
     def _shed(self) -> None:

@@ -9,17 +9,8 @@ from urllib.parse import urlsplit
 import pytest
 
 from duly.api.server import acceptor, load_shedding
-from duly.api.server.load_shedding import (
-    ALWAYS,
-    BURST_SECONDS,
-    OVERLOAD_PATIENCE_SECONDS,
-    OVERLOAD_SECONDS,
-    PATIENCE_SECONDS,
-    UNREAD_SECONDS,
-    LoadShedder,
-    leave,
-)
-from duly.api.server.shedding_protocol import HOLD_SECONDS, place_of_pause, refusal_of
+from duly.api.server.load_shedding import ALWAYS, BURST_SECONDS, OVERLOAD_SECONDS, UNREAD_SECONDS, LoadShedder, leave
+from duly.api.server.shedding_protocol import refusal_of
 from duly.api.server.tcp_info import unread_seconds
 from tests.support.service import Service, eventually
 
@@ -46,21 +37,13 @@ class TimedShedder:
         """Adds a submission. Returns whether it was accepted."""
         if self.load_shedder.refuses(unread=lambda: self.unread):
             return False
-        self.inside.append({"since": self.now})
+        self.inside.append({})
         self.load_shedder.enter(self.inside[-1])
         return True
 
     def done(self, count: int) -> None:
-        """Ends the latest submissions."""
         for _ in range(count):
             leave(self.inside.pop())
-
-    def commit(self, count: int, *, seconds: float) -> None:
-        """Ends the earliest submissions, as far as they have been in progress for this time."""
-        committed = [scope for scope in self.inside[:count] if self.now - scope["since"] >= seconds]
-        for scope in committed:
-            leave(scope)
-        del self.inside[: len(committed)]
 
 
 def test_a_burst_is_taken_in_whole() -> None:
@@ -91,32 +74,6 @@ def test_the_bound_follows_the_rate() -> None:
         taken += 1
         shedder.now += 0.001
     assert ALWAYS < taken < 1000
-
-
-@pytest.mark.parametrize(
-    ("commit_seconds", "expected"), [(0.001, OVERLOAD_PATIENCE_SECONDS), (0.01, 0.02), (0.02, PATIENCE_SECONDS)]
-)
-def test_in_an_overload_as_many_are_in_progress_as_commits_need(commit_seconds: float, expected: float) -> None:
-    shedder = TimedShedder()
-    for _ in range(100):  # before it, nothing waits longer than for its commit
-        assert all(shedder.accepts() for _ in range(10))
-        shedder.now += commit_seconds
-        shedder.done(10)
-    for _ in range(600):  # 10,000 of 100,000 a second complete
-        for _ in range(500):
-            shedder.accepts()
-        in_progress = len(shedder.inside)
-        shedder.now += 0.005
-        shedder.commit(50, seconds=commit_seconds)
-    assert in_progress == pytest.approx(10_000 * expected, rel=0.25)
-
-
-@pytest.mark.parametrize(
-    ("connections", "rate", "seconds"),
-    [(0, 0, 0.0125), (1_000, 0, 0.2), (1_000, 4_000, 0.1), (1_000, 8_000, 0.05), (20_000, 8_000, 0.4)],
-)
-def test_pauses_grow_with_refusals_and_shrink_with_the_rate(connections: int, rate: float, seconds: float) -> None:
-    assert HOLD_SECONDS[place_of_pause(connections, rate=rate)] == seconds
 
 
 def test_a_few_are_always_taken_in() -> None:
@@ -240,9 +197,9 @@ async def test_what_is_in_progress_is_counted_to_its_answer(
     counted: list[int] = []
     left = LoadShedder.left
 
-    def count(self: LoadShedder, entered_at: float) -> None:
+    def count(self: LoadShedder) -> None:
         counted.append(self._in_progress)
-        left(self, entered_at)
+        left(self)
 
     monkeypatch.setattr(LoadShedder, "left", count)
     service = await start_service()

@@ -2,7 +2,7 @@
 
 A queue that only grows makes all clients wait until they time out. So it is bounded by time: submissions in progress
 may take some milliseconds at the rate at which submissions complete. A burst is accepted completely; longer than a
-burst is an overload, and until it is over a shorter time applies: waiting longer would not record more.
+burst is an overload, and the bound then holds until it is over.
 """
 
 import time
@@ -15,10 +15,6 @@ PATIENCE_SECONDS = 0.03
 BURST_SECONDS = 0.1
 # Time for which the bound holds after the last late submission.
 OVERLOAD_SECONDS = 2.0
-# In an overload, a submission may take this time, or twice the shortest one, if commits are slow: while one statement
-# is being recorded, as many submissions must gather for the next.
-OVERLOAD_PATIENCE_SECONDS = 0.01
-TIMES_SHORTEST = 2
 # In an overload, a request that was unread for this time is late before it starts.
 UNREAD_SECONDS = 0.02
 # With as few in progress, the process would be idle otherwise.
@@ -28,26 +24,23 @@ ALWAYS = 64
 WINDOW_SECONDS = 0.1
 # Share of the previous rate that is kept: one slow window does not measure the capacity of the service.
 _LEAST_OF_BEFORE = 0.8
-# Most that the shortest time may be of the one before: a burst makes all wait, before it is an overload.
-_MOST_OF_BEFORE = 1.1
 _KEY = "duly.load_shedder"
 
 
 class LoadShedder:
-    """Counts the submissions in progress in this process, and the `rate` per second at which they complete."""
+    """Counts the submissions in progress in this process, and the rate at which they complete."""
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
         self._in_progress = self._done = 0
         self._window_began = clock()
-        self.rate = 0.0
-        self._shortest = self._shortest_of_window = float("inf")
+        self._rate = 0.0
         self._late_since: float | None = None
         self._overload_until = float("-inf")
 
     def enter(self, scope: MutableMapping[str, Any]) -> None:
         """Counts a request as in progress until `leave`."""
-        scope[_KEY] = self, self._clock()
+        scope[_KEY] = self
         self._in_progress += 1
 
     def refuses(self, *, unread: Callable[[], float]) -> bool:
@@ -59,7 +52,7 @@ class LoadShedder:
         now = self._clock()
         self._measure(now)
         overload = now < self._overload_until
-        if self._in_progress > self._bound(overload=overload):
+        if self._in_progress > max(ALWAYS, self._rate * PATIENCE_SECONDS):
             self._late_since = self._late_since or now
             overload = overload or now - self._late_since > BURST_SECONDS
         else:
@@ -70,35 +63,20 @@ class LoadShedder:
             self._overload_until = now + OVERLOAD_SECONDS
         return overload
 
-    def _bound(self, *, overload: bool) -> float:
-        seconds = PATIENCE_SECONDS
-        if overload:
-            seconds = min(seconds, max(OVERLOAD_PATIENCE_SECONDS, TIMES_SHORTEST * self._shortest))
-        return max(ALWAYS, self.rate * seconds)
-
     def _measure(self, now: float) -> None:
         seconds = now - self._window_began
         if seconds >= WINDOW_SECONDS:
-            self.rate = max(self._done / seconds, self.rate * _LEAST_OF_BEFORE)
-            self._note_shortest(now)
+            self._rate = max(self._done / seconds, self._rate * _LEAST_OF_BEFORE)
             self._done, self._window_began = 0, now
 
-    def _note_shortest(self, now: float) -> None:
-        """Takes the shortest time of a window. It rises slowly, and not at all in an overload, in which all wait."""
-        if self._done:
-            most = self._shortest * (1.0 if now < self._overload_until else _MOST_OF_BEFORE)
-            self._shortest, self._shortest_of_window = min(self._shortest_of_window, most), float("inf")
-
-    def left(self, entered_at: float) -> None:
+    def left(self) -> None:
         """Counts a submission as completed."""
         self._in_progress -= 1
         self._done += 1
-        self._shortest_of_window = min(self._shortest_of_window, self._clock() - entered_at)
 
 
 def leave(scope: MutableMapping[str, Any]) -> None:
     """Counts the submission of a request as completed or refused. Repeated calls have no effect."""
-    entered: tuple[LoadShedder, float] | None = scope.pop(_KEY, None)
-    if entered is not None:
-        load_shedder, entered_at = entered
-        load_shedder.left(entered_at)
+    load_shedder: LoadShedder | None = scope.pop(_KEY, None)
+    if load_shedder is not None:
+        load_shedder.left()

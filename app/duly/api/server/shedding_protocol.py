@@ -25,10 +25,9 @@ from duly.deadline_queue import Deadlines
 from duly.errors import Overloaded
 
 PATH = "/api/v1/jobs"
-# Refusals that are affordable, per second and per submission (a quarter of what these cost), and the pauses of
-# connections.
-AFFORDABLE, AFFORDABLE_EACH = 5_000, 2.5
-HOLD_SECONDS = (0.0125, 0.025, 0.05, 0.1, 0.2, 0.4)
+# Refusals per second that are affordable, and the pauses of connections.
+AFFORDABLE = 5_000
+HOLD_SECONDS = (0.05, 0.1, 0.2, 0.4)
 _LARGEST = 1 << 20
 _BEGINS = f"POST {PATH} HTTP/1.1\r\n".encode()
 # Head with simple framing: lines of a name and visible text. All others go to the parser.
@@ -83,24 +82,18 @@ def _is_plain(head: bytes) -> bool:
     )
 
 
-def place_of_pause(connections: int, *, rate: float) -> int:
-    """Returns the place in HOLD_SECONDS of the next pause, with as many paused connections and submissions a second."""
-    needed = connections / max(AFFORDABLE, rate * AFFORDABLE_EACH)
-    return min(bisect_left(HOLD_SECONDS, needed), len(HOLD_SECONDS) - 1)
-
-
 class PausedConnections:
     """Paused connections. `refused` is called for each refusal."""
 
-    def __init__(self, *, load_shedder: LoadShedder, refused: Callable[[], None]) -> None:
-        self._load_shedder = load_shedder
+    def __init__(self, *, refused: Callable[[], None]) -> None:
         self._refused = refused
         self._held = [Deadlines(seconds, SheddingProtocol.resume) for seconds in HOLD_SECONDS]
 
     def hold(self, protocol: "SheddingProtocol") -> None:
         """Pauses a connection whose submission was refused."""
         self._refused()
-        place = place_of_pause(sum(map(len, self._held)), rate=self._load_shedder.rate)
+        needed = sum(map(len, self._held)) / AFFORDABLE
+        place = min(bisect_left(HOLD_SECONDS, needed), len(HOLD_SECONDS) - 1)
         self._held[place].put(protocol)
 
     def forget(self, protocol: "SheddingProtocol") -> None:
