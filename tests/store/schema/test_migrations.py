@@ -6,12 +6,14 @@ from collections.abc import AsyncIterator
 import pytest
 from alembic.script import ScriptDirectory
 
-from duly.store.postgres.database import Database
+from duly.store.postgres.database import Database, RecordBusy
 from duly.store.postgres.partitions import LIST_PARTITIONS
+from duly.store.schema import migration_locks
 from duly.store.schema.migrations import differences, is_ours, migrate
 from duly.store.schema.migrations_folder import migrations_folder
 from duly.store.schema.revisions import DatabaseNewer, known_revisions, missing_revisions
 from tests.support.expand_only import contractions, read_schema
+from tests.support.service import eventually
 
 
 @pytest.fixture
@@ -146,6 +148,61 @@ async def test_nodes_that_wait_for_another_one_to_migrate_do_not_hold_it_up(empt
         await asyncio.gather(*(migrate(database) for database in databases))
     for database in databases:
         await database.close()
+
+
+WAITS = "select from pg_stat_activity where datname = current_database() and wait_event_type = 'Lock'"
+
+
+async def test_a_migration_gives_way_to_transactions_of_running_nodes(empty_database_url: str) -> None:
+    database = Database(empty_database_url)
+    await migrate(database, to="0017")  # the next one changes `jobs`, and then indexes `ready`
+    async with database.connection() as watcher, database.connection() as node, asyncio.timeout(60):
+        async with node.transaction():
+            await node.execute("delete from ready")
+            migration = asyncio.create_task(migrate(database))
+            await eventually(lambda: watcher.fetch(WAITS))
+            assert await node.fetch("select from jobs") == []
+        await migration
+    assert await missing_revisions(database) == []
+    await database.close()
+
+
+async def test_a_migration_that_had_to_wait_builds_its_indexes(
+    empty_database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    database = Database(empty_database_url)
+    await migrate(database, to="0003")
+    waits = asyncio.Event()
+    monkeypatch.setattr(migration_locks, "SILENT_SECONDS", 0)
+    monkeypatch.setattr(migration_locks.log, "warning", lambda *_, **__: waits.set())
+    async with database.connection() as dump, asyncio.timeout(60):
+        async with dump.transaction():
+            await dump.fetch("select from jobs")
+            await dump.fetch("select from deliveries")
+            migration = asyncio.create_task(migrate(database))
+            await waits.wait()
+        await migration
+    assert await missing_revisions(database) == []
+    await database.close()
+
+
+async def test_a_migration_that_gets_no_lock_names_the_oldest_transaction(
+    empty_database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    database = Database(empty_database_url)
+    await migrate(database, to="0017")
+    monkeypatch.setattr(migration_locks, "LONGEST_SECONDS", 0)
+    async with database.connection() as dump:
+        await dump.execute("set application_name = 'pg_dump'")
+        async with dump.transaction():
+            await dump.fetch("select from jobs")
+            with pytest.raises(RecordBusy, match=rf"pid {dump.get_server_pid()} \(pg_dump, user .*, since") as busy:
+                await migrate(database)
+        await dump.execute("reset application_name")
+    assert "oldest transaction" in busy.value.line
+    assert (await missing_revisions(database))[0] == "0018"
+    await migrate(database)
+    await database.close()
 
 
 async def test_an_index_that_was_built_in_part_is_completed(empty_database_url: str) -> None:

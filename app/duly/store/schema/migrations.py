@@ -21,6 +21,7 @@ from duly.store.postgres.epochs import lend_epochs
 from duly.store.postgres.partition_function import lend_making
 from duly.store.postgres.partitions import PARTITIONED, ensure_partitions
 from duly.store.postgres.submit_function import lend_submitting
+from duly.store.schema.migration_locks import until_unlocked, wait_briefly
 from duly.store.schema.migrations_folder import migrations_folder
 from duly.store.schema.tables import metadata
 
@@ -37,13 +38,17 @@ def is_ours(name: str | None, type_: str, _parents: object) -> bool:
 
 
 async def migrate(database: Database, *, to: str = "head") -> None:
-    """Migrates the database to a revision, by default the newest, and creates the partitions of the next days."""
+    """Migrates the database to a revision, by default the newest, and creates the partitions of the next days.
+
+    Raises:
+        RecordBusy: other transactions use a table that a migration changes, for a minute; the message names the oldest.
+    """
     async with database.connection() as connection:
         if database.schema is not None and not await connection.fetchval(SCHEMA_EXISTS, database.schema):
             await connection.execute(f"create schema if not exists {quoted(database.schema)}")
         # Keeps nodes that start at the same time from racing. The transaction of the lock is on a separate connection.
         async with holding(connection, MIGRATION):
-            await _with_alembic(database, partial(_upgrade, to=to))
+            await until_unlocked(connection, lambda: _with_alembic(database, partial(_upgrade, to=to)))
         await lend_making(connection, PARTITIONED)
         await lend_submitting(connection)
         await lend_epochs(connection)
@@ -86,6 +91,7 @@ def _configuration(connection: Connection) -> Config:
 
 
 def _upgrade(connection: Connection, *, to: str) -> None:
+    wait_briefly(connection)
     command.upgrade(_configuration(connection), to)
     connection.commit()
 
