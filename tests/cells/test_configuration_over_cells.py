@@ -150,6 +150,25 @@ async def test_a_schema_is_refused_with_the_number_of_unfit_jobs_of_all_cells(st
     assert (await sent(cells, "PUT", "job-types/elsewhere?force=true", changed)).status_code == 200
 
 
+async def test_a_type_is_in_use_by_the_jobs_of_all_cells(start_cells: Callable[..., Any]) -> None:
+    cells: CellService = await start_cells(roles=("api",))
+    assert (await sent(cells, "PUT", "job-types/elsewhere", {})).status_code == 201
+    await in_force(cells)
+    jobs = []
+    for count, cell in enumerate((2, 0, 3, 3), start=1):
+        jobs.append(await job_in(cells, cell, "elsewhere"))
+        refused = await sent(cells, "DELETE", "job-types/elsewhere")
+        assert refused.status_code == 409, refused.text
+        error = refused.json()["error"]
+        assert (error["code"], error["details"]["jobs"]) == ("JOB_TYPE_IN_USE", count)
+        assert f"in use by {count} unfinished job" in error["message"]
+        await in_force(cells)
+        assert await counts(cells, "select count(*) from declared_types where tenant_id = 1") == [1] * CELLS
+    for job_id in jobs:
+        await sent(cells, "POST", f"jobs/{job_id}/cancel")
+    assert (await sent(cells, "DELETE", "job-types/elsewhere")).status_code == 204
+
+
 async def test_a_schedule_is_in_the_cell_of_its_name_and_fires_there_once(cells: CellService) -> None:
     cell = cell_of_key(DEFAULT_TENANT, "often", CELLS)
     created = await sent(cells, "POST", "schedules", {"name": "often", "cron": "0 0 1 1 *", "submission": ECHO})

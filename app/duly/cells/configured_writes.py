@@ -16,8 +16,9 @@ from duly.cells.declared_schedules import require_fitting
 from duly.cells.local_call import Cells
 from duly.cells.placing import Places
 from duly.cells.sums import passed_on
-from duly.errors import CellAway, WaitingJobsDoNotFit
-from duly.lifecycle.job_types.waiting_jobs import Compared, compare_waiting_jobs
+from duly.errors import CellAway, JobTypeInUse, WaitingJobsDoNotFit
+from duly.lifecycle.job_types.declare import MOST_COUNTED, count_users, in_use
+from duly.lifecycle.job_types.waiting_jobs import compare_waiting_jobs
 
 HOME: Final = 0
 BEHIND_HEADER: Final = b"duly-cells-behind"
@@ -44,6 +45,7 @@ class ConfiguredWrites:
         Raises:
             CellAway: the cell that has to be changed does not serve.
             Invalid: the job of a schedule would be of another cell.
+            JobTypeInUse: jobs of a type to be deleted wait or run.
             WaitingJobsDoNotFit: waiting jobs do not fit the schema of a job type.
         """
         if pattern.startswith(SCHEDULES):
@@ -64,11 +66,12 @@ class ConfiguredWrites:
         await self._cells.forward(HOME, scope, receive, copied)
 
     async def _declare(self, path: str, scope: Scope, receive: Receive, send: Send) -> None:
-        """Changes the other cells first: each compares its own waiting jobs, and may refuse. Cell 0 has the last word:
+        """Changes the other cells first: each looks at its own jobs, and may refuse. Cell 0 has the last word:
         after a refusal, the others get its declarations again.
 
         Raises:
             CellAway: cell 0 does not serve.
+            JobTypeInUse: jobs of the type wait or run in any cell.
             WaitingJobsDoNotFit: waiting jobs of any cell do not fit the new schema.
         """
         cells = self._cells
@@ -79,20 +82,30 @@ class ConfiguredWrites:
         behind = await self._copier.copy()
         if answer.away and not answer.body:
             raise CellAway(HOME, cells.count)
-        if answer.code == WaitingJobsDoNotFit.code and (compared := await self._compared(path, scope)).unfit:
-            raise WaitingJobsDoNotFit.of(_type_in(path), count=compared.unfit, examined=compared.examined)
+        if (of_all := await self._refusal_of_all(answer.code, path, scope)) is not None:
+            raise of_all
         response = passed_on(answer)
         if refused is None:
             response.raw_headers = [*response.raw_headers, *_behind(behind)]
         await response(scope, receive, send)
 
-    async def _compared(self, path: str, scope: Scope) -> Compared:
-        """Compares the waiting jobs of all cells that serve with a valid declaration."""
-        nodes, fits = [self._cells.nodes[cell] for cell in self._cells.serving()], parameters_of(Request(scope)).fits
-        compared = await asyncio.gather(
-            *(compare_waiting_jobs(node.database, tenant_of(scope), _type_in(path), fits) for node in nodes)
-        )
-        return Compared(*(sum(counts) for counts in zip(*compared, strict=True)))
+    async def _refusal_of_all(
+        self, code: str | None, path: str, scope: Scope
+    ) -> JobTypeInUse | WaitingJobsDoNotFit | None:
+        """Returns the refusal with the jobs of all cells that serve, where one has refused for its own jobs."""
+        tenant_id, job_type = tenant_of(scope), _type_in(path)
+        databases = [self._cells.nodes[cell].database for cell in self._cells.serving()]
+        if code == WaitingJobsDoNotFit.code:
+            fits = parameters_of(Request(scope)).fits
+            compared = await asyncio.gather(
+                *(compare_waiting_jobs(database, tenant_id, job_type, fits) for database in databases)
+            )
+            unfit, examined = (sum(counts) for counts in zip(*compared, strict=True))
+            return WaitingJobsDoNotFit.of(job_type, count=unfit, examined=examined) if unfit else None
+        if code == JobTypeInUse.code:
+            users = sum(await asyncio.gather(*(count_users(database, tenant_id, job_type) for database in databases)))
+            return in_use(job_type, min(users, MOST_COUNTED)) if users else None
+        return None
 
     def cell_of_schedule(self, path: str, scope: Scope) -> int:
         """Returns the cell of the schedule that a request changes.

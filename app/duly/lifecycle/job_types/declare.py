@@ -121,7 +121,7 @@ class JobTypeDeclarer:
                 if not of_handlers or live or job_type in self._registry:
                     raise _has_handler(job_type)
             if count := await count_unfinished(connection, held.tenant_id, job_type, limit=MOST_COUNTED):
-                raise _in_use(job_type, count)
+                raise in_use(job_type, count)
             await delete_declared_type(connection, held.tenant_id, job_type)
             entry = AuditEntry("job-type.deleted", job_type, _members(held.declared))
             await record_change(connection, tenant_id, by, entry)
@@ -174,8 +174,19 @@ def _has_handler(job_type: str) -> JobTypeHasHandler:
     )
 
 
-def _in_use(job_type: str, count: int) -> JobTypeInUse:
-    least = "at least " if count == MOST_COUNTED else ""
+async def count_users(database: Database, tenant_id: int, job_type: str) -> int:
+    """Returns the number of unfinished jobs that keep the declaration of a type from being deleted, up to
+    `MOST_COUNTED`: those of all tenants for a type that Python handlers have declared.
+    """
+    async with database.connection() as connection:
+        held = await read_declared_type(connection, tenant_id, job_type)
+        owner = held.tenant_id if held is not None else tenant_id
+        return await count_unfinished(connection, owner, job_type, limit=MOST_COUNTED)
+
+
+def in_use(job_type: str, count: int) -> JobTypeInUse:
+    """Returns the error for a type that so many unfinished jobs use."""
+    least = "at least " if count >= MOST_COUNTED else ""
     jobs = "1 unfinished job" if count == 1 else f"{least}{count:,} unfinished jobs"
     return JobTypeInUse(
         f'Job type "{job_type}" is in use by {jobs}.',
