@@ -91,6 +91,15 @@ def test_a_queue_kept_in_one_cell_precedes_keys_but_not_ids() -> None:
     assert place({"type": "sum", "queue": queue}, places, own=id_in(0)) == 0
 
 
+def test_in_a_queue_kept_in_one_cell_a_job_may_depend_on_jobs_of_that_cell_whatever_its_key() -> None:
+    places = PLACES._replace(pinned=lambda _tenant, _type, name: name)
+    value = {"type": "sum", "queue": key_in(3), "concurrencyKey": key_in(1)}
+    assert place(value | {"dependsOn": [str(id_in(3))]}, places) == 3
+    with pytest.raises(Invalid) as refused:
+        place(value | {"dependsOn": [str(id_in(2))]}, places)
+    assert errors_of(refused)[0]["path"] == "concurrencyKey"
+
+
 @pytest.mark.parametrize(
     "value",
     [

@@ -56,10 +56,12 @@ def demand_of(value: object, places: Places, *, own: UUID | None = None, own_nam
     """
     members: dict[str, Any] = value if isinstance(value, dict) else {}
     by_id = _by_id(members, places, Demand(cell_of(own, places.cells), own_name) if own is not None else None)
-    by_key = _by_key(members, places)
+    by_queue, by_key = _by_queue(members, places), _by_key(members, places)
     if by_id is None:
-        return _by_queue(members, places) or by_key
-    if by_key is not None and by_key.cell != by_id.cell:
+        return by_queue or by_key
+    # In a queue that is kept in one cell, the other jobs of the key are in that cell.
+    of_queue = by_queue is not None and by_queue.cell == by_id.cell
+    if by_key is not None and by_key.cell != by_id.cell and not of_queue:
         message = (
             f"belongs to cell {by_key.cell} of {places.cells}, and the job by its {by_id.member} to cell {by_id.cell}; "
             f"leave out one of both"
