@@ -10,6 +10,7 @@ from uuid import uuid4
 
 import asyncpg
 import pytest
+from pydantic import SecretStr
 
 from duly.domain.ids import new_job_id
 from duly.domain.sealing import Keyring
@@ -282,6 +283,9 @@ async def test_more_connections_than_the_server_has_are_told(examined: Examined)
     assert found.code == "CONNECTION_BUDGET"
     assert found.reason.startswith("64 processes may open 13,568 connections (212 each), and the server has ")
     assert await examined.codes(settings=Settings(processes=64, transaction_pooling=True)) == []
+    cells = SecretStr("postgresql://db/duly#cell_0 postgresql://db/duly#cell_1")
+    found, _ = await examined.findings(settings=Settings(processes=64, database_connections=200, cells=cells))
+    assert found.reason.startswith("64 processes may open 13,632 connections (213 each), and the server has ")
 
 
 async def test_a_lock_table_that_is_too_small_for_the_retention_is_found_with_the_size_that_it_needs(
@@ -322,7 +326,8 @@ async def test_a_process_opens_no_more_connections_than_are_counted(
 
     await asyncio.gather(*map(use_often, flows))
     assert len(database._hot) == MOST_SESSIONS
-    assert len(database._hot) + len(database._own) == server_findings.BUSY_CONNECTIONS
+    probes = server_findings.PROBE_CONNECTIONS if len(service.nodes) > 1 else 0
+    assert len(database._hot) + len(database._own) == server_findings.BUSY_CONNECTIONS + probes
 
 
 async def test_a_role_that_only_serves_is_examined_within_its_limits(empty_database_url: str) -> None:

@@ -26,6 +26,8 @@ OLDEST_VERSION = 15
 SESSIONS_SHARE = 0.9
 # Connections that a busy process opens beside those of the pool: hot sessions, LISTEN and the heartbeat.
 BUSY_CONNECTIONS = MOST_SESSIONS + 2
+# And to each of several cells: that of its probes.
+PROBE_CONNECTIONS = 1
 # Locks of a page of a list without a time, by day: tables and indexes.
 LOCKS_OF_DAY = 9
 READER_SECONDS = 3600.0
@@ -60,7 +62,7 @@ async def budget_findings(connection: Connection, settings: Settings) -> list[Fi
     if settings.transaction_pooling:
         return []
     processes = max(settings.processes, len(await list_nodes(connection)))
-    each = BUSY_CONNECTIONS + settings.database_connections
+    each = BUSY_CONNECTIONS + settings.database_connections + (PROBE_CONNECTIONS if settings.cells is not None else 0)
     limits = await read_connection_limits(connection)
     found = [
         ("the server has {:,} for Duly", limits.left, "raise max_connections"),
