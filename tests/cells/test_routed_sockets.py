@@ -68,9 +68,12 @@ async def test_bad_messages_are_refused_and_do_not_close_the_socket(shared_cells
         await socket.is_open()
 
 
-async def test_a_closed_socket_ends_the_conversations_of_all_cells(shared_cells: CellService) -> None:
+async def test_a_closed_socket_ends_the_conversations_of_all_cells_and_had_one_place(shared_cells: CellService) -> None:
+    def conversations() -> list[int]:
+        return [len(node.key_verifier._holds) for node in shared_cells.nodes]
+
     async def ended() -> bool:
-        return not any(node.stream_capacity.taken for node in shared_cells.nodes)
+        return not any(conversations())
 
     await eventually(ended)  # those of other tests
     async with socket_to(shared_cells) as socket:
@@ -79,5 +82,7 @@ async def test_a_closed_socket_ends_the_conversations_of_all_cells(shared_cells:
             await socket.request("submit_job", ref="r", job=job)
         await socket.send("ping", ref="p")
         await until(socket, "pong")
-        assert [node.stream_capacity.taken for node in shared_cells.nodes] == [1, 1, 1, 1]
+        assert conversations() == [1, 1, 1, 1]
+        assert {node.stream_capacity.taken for node in shared_cells.nodes} == {1}
     await eventually(ended)
+    assert {node.stream_capacity.taken for node in shared_cells.nodes} == {0}

@@ -1,7 +1,8 @@
 """`/ws/jobs` over several cells: one socket of the client, and one inner conversation for each cell that it needs.
 
 Each message goes to the cell of its job. The conversation of the first cell is open from the beginning: it answers
-messages that are about no job, and ends the socket with its key or the node.
+messages that are about no job, has the socket's place among the streams of the process, and ends the socket with its
+key or the node.
 """
 
 import asyncio
@@ -13,7 +14,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from duly.api.contract.error_responses import as_duly_error, encoded, error_content
 from duly.api.server.scope_values import node_of
-from duly.api.streams.websocket import SERVICE_RESTART
+from duly.api.streams.websocket import SERVICE_RESTART, SHARES_PLACE
 from duly.cells.local_call import Cells
 from duly.cells.placing import place
 from duly.cells.rules import cell_of_text
@@ -95,7 +96,7 @@ class _Socket:
             return inner
         messages: asyncio.Queue[Message] = asyncio.Queue(MOST_WAITING)
         messages.put_nowait({"type": "websocket.connect"})
-        scope = self._cells.scope_at(cell, self._scope)
+        scope = self._cells.scope_at(cell, self._scope, **{SHARES_PLACE: cell != self._first})
         task = asyncio.create_task(self._converse(scope, messages))
         task.add_done_callback(self._conversation_ended)
         self._inner[cell] = inner = _Inner(messages, task)

@@ -62,7 +62,6 @@ from duly.settings import Settings
 from duly.store.postgres.database import Database, DatabaseError, DatabaseOutage
 from duly.store.postgres.driver_ids import driver_id
 from duly.store.queue.nodes import NodeRecord, NodeReport
-from duly.stream.capacity import StreamCapacity
 from duly.stream.ledger_tails import LedgerTails
 from duly.telemetry.metrics import Metrics
 from duly.webhooks.endpoints import Endpoints
@@ -162,7 +161,7 @@ class Node:
             wake=loops.waker("tail"),
             on_follow=self.wakeups.follow_all,
         )
-        self.stream_capacity = StreamCapacity(settings.stream_limit)
+        self.stream_capacity = self.parts.stream_capacity
         self.leased_types = LeasedTypes()
         self.heartbeat = Heartbeat(
             database,

@@ -9,6 +9,7 @@ from duly import __version__
 from duly.handlers.registry import Registry
 from duly.node.dispatcher_parts import webhook_client
 from duly.settings import Settings
+from duly.stream.capacity import StreamCapacity
 from duly.telemetry.access_log import AccessLog
 from duly.telemetry.metrics import Series
 from duly.telemetry.structured_logs import chosen_format
@@ -22,7 +23,7 @@ def process_name() -> str:
 
 
 class ProcessParts:
-    """Access log, traces, watchdog of the event loop, HTTP client for webhooks, and handlers.
+    """Access log, traces, watchdog of the event loop, limit of streams, HTTP client for webhooks, and handlers.
 
     Args:
         settings: the settings of the process.
@@ -40,6 +41,7 @@ class ProcessParts:
             shared=settings.processes > 1,
         )
         self.outbound = webhook_client(settings)
+        self.stream_capacity = StreamCapacity(settings.stream_limit)
         self.watchdog = Watchdog(handlers_run=lambda: any(runs() for runs in self._handlers_run))
         self._handlers_run: list[Callable[[], bool]] = []
         self._started = False

@@ -3,7 +3,8 @@
 import asyncio
 import time
 from collections.abc import Callable, Coroutine, Mapping
-from typing import Any, assert_never, cast
+from contextlib import nullcontext
+from typing import Any, Final, assert_never, cast
 from uuid import UUID
 
 import orjson
@@ -44,6 +45,8 @@ from duly.lifecycle.submit.traced_submission import TracedSubmission
 
 # RFC 6455, section 7.4.1, and the IANA registry of close codes: policy violation, service restart, try again later.
 POLICY_VIOLATION, SERVICE_RESTART, TRY_AGAIN_LATER = 1008, 1012, 1013
+# In the scope: True if another conversation of the same socket has a place among the streams of the process.
+SHARES_PLACE: Final = "duly.shares_place"
 # Submissions of one socket that may be in progress at a time.
 AT_ONCE = 64
 LAST_FRAMES_SECONDS = 2.0
@@ -57,7 +60,8 @@ async def job_socket(scope: Scope, receive: Receive, send: Send) -> None:
     """Serves one WebSocket, as bare ASGI."""
     await receive()  # websocket.connect
     await send({"type": "websocket.accept"})
-    with node_of(scope).stream_capacity.place() as found:
+    place = nullcontext(True) if scope.get(SHARES_PLACE) else node_of(scope).stream_capacity.place()  # noqa: FBT003
+    with place as found:
         if not found:
             await send({"type": "websocket.close", "code": TRY_AGAIN_LATER, "reason": "too many streams"})
             return
