@@ -198,3 +198,9 @@ async def send_batch(cells: CellService, jobs: list[Any], form: str, **headers: 
     content = b"\n".join(json.dumps(job).encode() for job in jobs)
     typed = {"Content-Type": "application/x-ndjson", **headers}
     return await answered(lambda: cells.client.post(BATCH, content=content, headers=typed))
+
+
+async def test_an_address_without_an_id_is_none_whatever_is_sent(shared_cells: CellService) -> None:
+    for path in ("/api/v1/jobs/", "/api/v1/jobs/no-id"):
+        answer = await shared_cells.request("PUT", path, content=b"no JSON")
+        assert (answer.status_code, answer.json()["error"]["code"]) == (404, "NOT_FOUND")

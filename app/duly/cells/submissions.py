@@ -33,9 +33,14 @@ class PlacedSubmission:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Submits one job."""
+        own = None
+        if scope["method"] == "PUT":
+            path: str = scope["path"]
+            own = parse_job_id(path.removeprefix(PREFIX))
+            if own is None:  # not an address, whatever the body is
+                await self._submit(scope, receive, send)
+                return
         scope[PARSED] = value = reader_of(scope).json(scope)
-        path: str = scope["path"]
-        own = parse_job_id(path.removeprefix(PREFIX)) if scope["method"] == "PUT" else None
         cell = place(value, places_of(self._cells, scope), key=key_text(headers_of(scope)), own=own)
         if cell is None:
             await self._submit_to_any(scope, receive, send)
