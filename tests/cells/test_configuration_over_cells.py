@@ -169,6 +169,31 @@ async def test_a_type_is_in_use_by_the_jobs_of_all_cells(start_cells: Callable[.
     assert (await sent(cells, "DELETE", "job-types/elsewhere")).status_code == 204
 
 
+async def test_a_change_of_all_cells_is_in_the_audit_log_once(cells: CellService) -> None:
+    for method, path, body in (
+        ("PUT", "job-types/elsewhere", {}),
+        ("POST", "jobs/cancel?type=elsewhere", None),
+        ("POST", "jobs/retry?type=elsewhere", None),
+        ("POST", "queues/slow/pause", None),
+        ("DELETE", "job-types/elsewhere", None),
+    ):
+        answer = await sent(cells, method, path, body)
+        assert answer.status_code < 300, answer.text
+        await in_force(cells)
+    entries = (await cells.whole("/api/v1/audit")).json()["items"]
+    assert [entry["action"] for entry in reversed(entries)] == [
+        *("job-type.declared", "jobs.cancelled", "jobs.retried", "queue.paused", "job-type.deleted")
+    ]
+
+
+async def test_the_answer_says_whether_the_queue_is_paused_now(cells: CellService) -> None:
+    for _ in range(5):  # the other cells follow while the answer is written
+        for verb, paused in (("pause", True), ("resume", False)):
+            answer = await sent(cells, "POST", f"queues/slow/{verb}")
+            assert (answer.status_code, answer.json()["paused"]) == (200, paused)
+            assert (answer.json()["pausedAt"] is not None) == paused
+
+
 async def test_a_schedule_is_in_the_cell_of_its_name_and_fires_there_once(cells: CellService) -> None:
     cell = cell_of_key(DEFAULT_TENANT, "often", CELLS)
     created = await sent(cells, "POST", "schedules", {"name": "often", "cron": "0 0 1 1 *", "submission": ECHO})

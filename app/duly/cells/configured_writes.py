@@ -10,7 +10,7 @@ from starlette.types import Message, Receive, Scope, Send
 from duly.api.queues.job_type_declarations import parameters_of
 from duly.api.queues.job_types import PATH as JOB_TYPES
 from duly.api.schedules.schedules import PATH as SCHEDULES
-from duly.api.server.scope_values import body_of, tenant_of
+from duly.api.server.scope_values import UNAUDITED, body_of, tenant_of
 from duly.cells.copier import ConfigurationCopier
 from duly.cells.declared_schedules import require_fitting
 from duly.cells.local_call import Cells
@@ -76,7 +76,8 @@ class ConfiguredWrites:
         """
         cells = self._cells
         cells.require(HOME)
-        answers = await cells.ask_all(scope, cells=[cell for cell in cells.serving() if cell != HOME])
+        others = [cell for cell in cells.serving() if cell != HOME]
+        answers = await cells.ask_all({**scope, UNAUDITED: True}, cells=others)
         refused = next((each for each in answers if not each.ok and not each.away and each.status != _NOT_FOUND), None)
         answer = refused or await cells.ask(HOME, scope, seconds=None)
         behind = await self._copier.copy()

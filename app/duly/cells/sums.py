@@ -9,6 +9,7 @@ from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
 from duly.api.contract.compression import compressed
+from duly.api.server.scope_values import UNAUDITED
 from duly.cells.local_call import CellAnswer, Cells
 from duly.cells.rules import cell_of_text
 from duly.errors import CellAway
@@ -19,13 +20,19 @@ _NAMES_CELL: Final = frozenset({"batchId", "parentId"})
 
 
 async def act_in_all(cells: Cells, scope: Scope, receive: Receive, send: Send) -> None:
-    """Lets each cell that the filter concerns act, and adds their answers.
+    """Lets each cell that the filter concerns act, and adds their answers. The first one that serves acts before the
+    others, and records the action in its audit log.
 
     Raises:
         CellAway: no such cell serves.
     """
-    concerned = cells_of_filter(scope["query_string"], cells.count)
-    answers = await cells.ask_all(scope, cells=concerned, seconds=None)
+    rest = cells_of_filter(scope["query_string"], cells.count)
+    answers: list[CellAnswer] = []
+    while rest and all(answer.away for answer in answers):
+        cell, *rest = rest
+        answers.append(await cells.ask(cell, scope, seconds=None))
+    if _refusal(answers) is None:
+        answers += await cells.ask_all({**scope, UNAUDITED: True}, cells=rest, seconds=None)
     response = _refusal(answers) or summed(answers, cells.count)
     await compressed(response)(scope, receive, send)
 

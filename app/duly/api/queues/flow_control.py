@@ -37,7 +37,7 @@ async def pause_queue(request: Request, queue: str) -> Response:
     """
     name = queue_name(queue)
     await node_of(request).flow_controller.pause(tenant_of(request), name, by=actor_of(request))
-    return await queue_response(request, name)
+    return await queue_response(request, name, changed=True)
 
 
 @router.post(
@@ -53,7 +53,7 @@ async def resume_queue(request: Request, queue: str) -> Response:
     """Resumes a paused queue. Resuming a queue that is not paused changes nothing."""
     name = queue_name(queue)
     await node_of(request).flow_controller.resume(tenant_of(request), name, by=actor_of(request))
-    return await queue_response(request, name)
+    return await queue_response(request, name, changed=True)
 
 
 @router.get(

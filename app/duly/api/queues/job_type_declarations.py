@@ -13,7 +13,7 @@ from duly.api.jobs.submission_reader import read_body
 from duly.api.queues.job_type_models import JobTypeBody, JobTypeDeclaration, ShownType
 from duly.api.queues.job_types import PATH, job_type_bodies
 from duly.api.queues.queues import NAME
-from duly.api.server.scope_values import actor_of, node_of, principal_of, tenant_of
+from duly.api.server.scope_values import audited_actor_of, node_of, principal_of, tenant_of
 from duly.domain.declared_type import MOST_SCHEMA_BYTES, DeclaredType
 from duly.domain.json_writer import dump_text
 from duly.domain.key_scope import KeyScope
@@ -57,7 +57,7 @@ async def declare(
     parameters = _compiled("parametersSchema", body.parametersSchema)
     _compiled("resultSchema", body.resultSchema)
     record, is_new = await node_of(request).job_type_parts.declarer.declare(
-        tenant_of(request), _declared(name, body), parameters, by=actor_of(request), force=force
+        tenant_of(request), _declared(name, body), parameters, by=audited_actor_of(request), force=force
     )
     [shown], _ = await job_type_bodies(request, [ShownType(record.declared, record.declared_at)])
     return json_response(orjson.dumps(shown), *((201, {"Location": f"{PATH}/{name}"}) if is_new else ()))
@@ -79,7 +79,7 @@ async def delete(request: Request, type: str) -> Response:  # noqa: A002  # the 
         raise NotFound(f'Job type "{type}" is not declared.')
     _require_type(request, type)
     declarer, of_handlers = node_of(request).job_type_parts.declarer, principal_of(request).has(KeyScope.OPERATOR)
-    await declarer.delete(tenant_of(request), type, by=actor_of(request), of_handlers=of_handlers)
+    await declarer.delete(tenant_of(request), type, by=audited_actor_of(request), of_handlers=of_handlers)
     return Response(status_code=204)
 
 

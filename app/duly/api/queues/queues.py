@@ -1,6 +1,7 @@
 """`/api/v1/queues`: depth, rates and pause of each queue."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
+from dataclasses import replace
 from typing import Annotated
 
 from fastapi import APIRouter, Query, Request, Response
@@ -11,7 +12,7 @@ from duly.api.contract.openapi_parts import TimeText
 from duly.api.contract.response_models import Gathered, error_responses
 from duly.api.contract.responses import accepts_query, merged_response, page_response, time_or_none
 from duly.api.queues.limit_models import StartLimits, limits_body
-from duly.api.server.cell_reads import read_cells
+from duly.api.server.cell_reads import CellReads, number_of, read_cells
 from duly.api.server.scope_values import tenant_of
 from duly.errors import NotFound
 from duly.lifecycle.submit.submission_model import Name
@@ -63,7 +64,8 @@ async def list_queues(
     paused or has limits. Sorted by name.
     """
     after = name_in_cursor(LIST, cursor)
-    states, away = await _read_states(request)
+    parts, away = await _read_parts(request)
+    states = _joined(parts)
     names = [name for name in states if name > after]
     items = [queue_body(states[name]) for name in names[:limit]]
     last = write_cursor(LIST, names[limit - 1]) if len(names) > limit else None
@@ -95,26 +97,41 @@ def queue_name(text: str) -> str:
         raise NotFound("Queue not found: invalid name.") from None
 
 
-async def queue_response(request: Request, name: str) -> Response:
-    """Returns the response with the current state of a queue."""
-    states, away = await _read_states(request)
-    return merged_response(queue_body(states.get(name) or nothing_in(name)), away=away)
+async def queue_response(request: Request, name: str, *, changed: bool = False) -> Response:
+    """Returns the response with the current state of a queue.
+
+    Args:
+        request: the request.
+        name: the queue.
+        changed: True: the request has paused or resumed it in its own cell; the others do the same before the response
+            is sent.
+    """
+    parts, away = await _read_parts(request)
+    state = _joined(parts).get(name) or nothing_in(name)
+    own = parts.get(number_of(request))
+    if changed and own is not None:
+        state = replace(state, paused_at=(own.get(name) or nothing_in(name)).paused_at)
+    return merged_response(queue_body(state), away=away)
 
 
-async def _read_states(request: Request) -> tuple[Mapping[str, QueueState], Sequence[int]]:
-    """Returns the queues of all cells by name, sorted, and the cells that are away."""
+async def _read_parts(request: Request) -> CellReads[Mapping[str, QueueState]]:
+    """Returns the queues of each cell by name, sorted."""
     tenant_id = tenant_of(request)
 
-    async def read(node: Node) -> dict[str, QueueState]:
+    async def read(node: Node) -> Mapping[str, QueueState]:
         async with node.database.connection() as connection:
             return await read_queues(connection, tenant_id)
 
-    found, away = await read_cells(request, read)
-    parts = list(found.values())
+    return await read_cells(request, read)
+
+
+def _joined(parts_of_cells: Mapping[int, Mapping[str, QueueState]]) -> Mapping[str, QueueState]:
+    """Returns the queues of all cells by name, sorted."""
+    parts = list(parts_of_cells.values())
     if len(parts) == 1:
-        return parts[0], away
+        return parts[0]
     names = sorted({name for part in parts for name in part})
-    return {name: joined_queue([part[name] for part in parts if name in part]) for name in names}, away
+    return {name: joined_queue([part[name] for part in parts if name in part]) for name in names}
 
 
 def queue_body(state: QueueState) -> dict[str, object]:

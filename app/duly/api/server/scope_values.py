@@ -21,6 +21,8 @@ BODY: Final = "duly.body"
 HEADERS: Final = "duly.headers"
 # JSON value of the body, where it was read before the endpoint.
 PARSED: Final = "duly.parsed"
+# True: another cell records the change in the audit log.
+UNAUDITED: Final = "duly.unaudited"
 
 RequestScope = Mapping[str, Any]
 
@@ -51,6 +53,11 @@ def reads_payload(scope: RequestScope) -> bool:
 def actor_of(scope: RequestScope) -> Actor:
     """Returns the author of the changes that the request makes."""
     return Actor(principal_of(scope).actor, scope["duly.request_id"])
+
+
+def audited_actor_of(scope: RequestScope) -> Actor | None:
+    """Returns the author of a change that each cell makes; None if another cell records it."""
+    return None if scope.get(UNAUDITED) else actor_of(scope)
 
 
 def grant_of(scope: RequestScope) -> Grant | None:

@@ -51,7 +51,7 @@ class JobTypeDeclarer:
         declared: DeclaredType,
         parameters: "SchemaValidator",
         *,
-        by: Actor,
+        by: Actor | None,
         force: bool = False,
     ) -> tuple[DeclaredRecord, bool]:
         """Declares a job type of a tenant, or replaces its declaration. Returns it, and whether it is new. An equal
@@ -61,7 +61,7 @@ class JobTypeDeclarer:
             tenant_id: the tenant.
             declared: the declaration.
             parameters: its compiled schema of parameters.
-            by: the author of the change.
+            by: the author of the change; None: it is not recorded in the audit log.
             force: True: waiting jobs may not fit the new schema.
 
         Raises:
@@ -86,7 +86,7 @@ class JobTypeDeclarer:
         if compared.unfit:
             raise WaitingJobsDoNotFit.of(job_type, count=compared.unfit, examined=compared.examined)
 
-    async def _record(self, tenant_id: int, declared: DeclaredType, *, by: Actor) -> tuple[DeclaredRecord, bool]:
+    async def _record(self, tenant_id: int, declared: DeclaredType, *, by: Actor | None) -> tuple[DeclaredRecord, bool]:
         async with self._database.connection() as connection, connection.transaction():
             await _check_limits(connection, tenant_id, declared)
             held = await hold_declared_type(connection, tenant_id, declared.type)
@@ -98,13 +98,13 @@ class JobTypeDeclarer:
             await raise_types_version(connection)
         return record, held is None
 
-    async def delete(self, tenant_id: int, job_type: str, *, by: Actor, of_handlers: bool = False) -> None:
+    async def delete(self, tenant_id: int, job_type: str, *, by: Actor | None, of_handlers: bool = False) -> None:
         """Deletes the declaration of a job type.
 
         Args:
             tenant_id: the tenant.
             job_type: the type.
-            by: the author of the change.
+            by: the author of the change; None: it is not recorded in the audit log.
             of_handlers: True: the type may be one that Python handlers have declared and no live worker does.
 
         Raises:
