@@ -8,9 +8,11 @@ from typing import Any, TypeAlias
 from duly.client import AsyncClient, Client
 from tests.client.behaviours.callers import AsyncCaller, Caller, SyncCaller
 from tests.support.cutting_proxy import CuttingProxy, cutting_proxy
-from tests.support.service import Service, eventually, running_service
+from tests.support.service import Service, eventually
 from tests.support.webhook_receiver import Receiver
 
+# Starts a service with some settings, each time on the same database.
+Start: TypeAlias = Callable[..., AbstractAsyncContextManager[Service]]
 # Opens a client of the service at a URL, with an API key or without.
 Open: TypeAlias = Callable[[str, str | None], AbstractAsyncContextManager[Caller]]
 
@@ -41,6 +43,10 @@ class Stage:
         caller: the client.
         receiver: receiver of webhooks.
         open: opens a further client.
+        settings: settings of the service.
+        running: starts the service.
+        proxy: what the client is connected to.
+        stack: stops the service.
     """
 
     url: str
@@ -49,6 +55,7 @@ class Stage:
     receiver: Receiver
     open: Open
     settings: Mapping[str, Any]
+    running: Start
     proxy: CuttingProxy
     stack: AsyncExitStack
 
@@ -60,8 +67,7 @@ class Stage:
 
     async def start(self) -> None:
         """Starts the service again, at the same address and on the same database."""
-        running = running_service(self.service.database_url, **self.settings)
-        self.service = await self.stack.enter_async_context(running)
+        self.service = await self.stack.enter_async_context(self.running(**self.settings))
         self.proxy.target = self.service.url
 
     async def restart(self) -> None:
@@ -80,12 +86,12 @@ class Stage:
 
 
 @asynccontextmanager
-async def staged(client: TestedClient, database_url: str, receiver: Receiver) -> AsyncIterator[Stage]:
+async def staged(client: TestedClient, running: Start, receiver: Receiver) -> AsyncIterator[Stage]:
     """Starts a service, and opens a client of it."""
     async with AsyncExitStack() as stack:
-        service = await stack.enter_async_context(running_service(database_url, **client.settings))
+        service = await stack.enter_async_context(running(**client.settings))
         async with cutting_proxy(service.url) as proxy, client.open(proxy.url, None) as caller:
-            yield Stage(proxy.url, service, caller, receiver, client.open, client.settings, proxy, stack)
+            yield Stage(proxy.url, service, caller, receiver, client.open, client.settings, running, proxy, stack)
 
 
 @asynccontextmanager
