@@ -1,8 +1,8 @@
 """Fixtures of all tests: servers, a database for each test with a check of all invariants, and a running service."""
 
 import gc
-from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import AbstractAsyncContextManager, AsyncExitStack
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +13,7 @@ from xdist.remote import Producer
 from duly.api.jobs import job_logs
 from tests.support import fuzzing
 from tests.support import handlers as test_handlers
-from tests.support.cells_of_run import CELLS_OF_RUN, service_over_cells, skip_tests_of_one_database
+from tests.support.cells_of_run import CELLS_OF_RUN, service_over_cells, skip_tests_of_one_database, starting_over_cells
 from tests.support.database_pool import TestDatabases
 from tests.support.postgres_servers import SYSTEM_BINARIES, Server, embedded_18, server_of
 from tests.support.postgres_versions import packaged_binaries, second_server
@@ -80,7 +80,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     """Chooses the server of tests that run on one version. Deselecting them on the other would cost two seconds."""
     path = str(metafunc.definition.path.relative_to(Path(__file__).parent))
-    if "server" not in metafunc.fixturenames or path.startswith(ON_BOTH):
+    if "server" not in metafunc.fixturenames or (path.startswith(ON_BOTH) and not CELLS_OF_RUN):
         return
     if not any("server" in mark.args[0] for mark in metafunc.definition.iter_markers("parametrize")):
         chosen = pytest.mark.parametrize("server", SERVERS[:1], indirect=True, scope="session")
@@ -192,14 +192,23 @@ async def database_url(request: pytest.FixtureRequest, databases: TestDatabases)
         yield url
 
 
+StartService = Callable[..., Awaitable[Service]]
+
 if CELLS_OF_RUN:
 
     @pytest.fixture
-    async def service(databases: TestDatabases) -> AsyncIterator[Service]:
+    async def service(request: pytest.FixtureRequest, databases: TestDatabases) -> AsyncIterator[Service]:
         """Running service with the tests' handlers, over several cells."""
         test_handlers.forget()
-        async with service_over_cells(databases) as running:
+        async with service_over_cells(databases, request.node) as running:
             yield running
+
+    @pytest.fixture
+    async def start_service(request: pytest.FixtureRequest, databases: TestDatabases) -> AsyncIterator[StartService]:
+        """Function that starts services over several cells with the given settings, also several on the same cells."""
+        test_handlers.forget()
+        async with starting_over_cells(databases, request.node) as start:
+            yield start
 
 else:
 
@@ -209,23 +218,19 @@ else:
         async with running_service(database_url) as running:
             yield running
 
+    @pytest.fixture
+    async def start_service(database_url: str) -> AsyncIterator[StartService]:
+        """Function that starts services with the given settings, also several on one database."""
+        async with AsyncExitStack() as stack:
+
+            async def start(**settings: Any) -> Service:
+                return await stack.enter_async_context(running_service(database_url, **settings))
+
+            yield start
+
 
 @pytest.fixture
 async def receiver() -> AsyncIterator[Receiver]:
     """Webhook receiver on loopback."""
     async with running_receiver() as running:
         yield running
-
-
-StartService = Callable[..., AbstractAsyncContextManager[Service]]
-
-
-@pytest.fixture
-async def start_service(database_url: str) -> AsyncIterator[Callable[..., Any]]:
-    """Function that starts services with the given settings, also several on one database."""
-    async with AsyncExitStack() as stack:
-
-        async def start(**settings: Any) -> Service:
-            return await stack.enter_async_context(running_service(database_url, **settings))
-
-        yield start

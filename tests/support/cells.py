@@ -1,10 +1,12 @@
 """Service over several cells in the event loop of the test: schemas of one database, each behind a proxy of its own."""
 
 import asyncio
+import itertools
 import socket
 from collections.abc import AsyncIterator, Container, Iterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
+from functools import cache, partial
 from typing import Any
 from uuid import UUID
 
@@ -16,7 +18,9 @@ from duly.cells.router import cells_app
 from duly.cli.http_server import http_server
 from duly.domain.builtin_types import chosen_builtin_types
 from duly.domain.cells import CellNumber, cell_of, cell_of_key
+from duly.domain.database_clock import DatabaseClock
 from duly.domain.job import DEFAULT_TENANT
+from duly.domain.node_role import Role
 from duly.handlers.discovery import load_registry
 from duly.handlers.http_request import client_for_jobs
 from duly.node import Node
@@ -177,6 +181,14 @@ class CellService(Service):
                 rows += await connection.fetch(text, *given)
         return rows
 
+    @asynccontextmanager
+    async def connection(self, id_: str | UUID | None = None) -> AsyncIterator[Any]:
+        async with self.cells.connection(self.cell_of(id_) if id_ is not None else 0) as connection:
+            yield connection
+
+    def database(self) -> Database:
+        return Database(self.cells.url, schema=schema_of(0))
+
     async def sql_in_one(self, statement: str, *arguments: Any) -> list[Any]:
         return await self.sql(0, statement, *arguments)
 
@@ -214,22 +226,48 @@ class CellService(Service):
         await eventually(look, seconds=4 * BOUND_SECONDS)
 
 
+class GatheredService(CellService):
+    """Running process with several cells, whose jobs are in cell 0 unless an id or a schedule places them. Statements
+    of the test are of that cell.
+    """
+
+    async def sql(self, statement: str | int, *arguments: Any) -> list[Any]:
+        if isinstance(statement, int) or any(isinstance(each, UUID) for each in arguments):
+            return await super().sql(statement, *arguments)
+        return await super().sql(0, statement, *arguments)
+
+
 @asynccontextmanager
-async def running_cells(cells: CellDatabase, **settings: Any) -> AsyncIterator[CellService]:
-    """Starts a process with a node for each cell, a router and an HTTP server; drains and stops it after the block."""
+async def running_cells(
+    cells: CellDatabase, *, clock: DatabaseClock | None = None, gathered: bool = False, **settings: Any
+) -> AsyncIterator[CellService]:
+    """Starts a process with a node for each cell, a router and an HTTP server; drains and stops it after the block.
+
+    Args:
+        cells: the database.
+        clock: that of the machine is the clock of each node.
+        gathered: True: yields a `GatheredService`.
+        settings: the settings of the process.
+    """
     chosen = settings_of_tests(**settings)
-    group = node_group(chosen, cells)
+    group = node_group(chosen, cells, clock)
     await group.start()
     listening = socket.socket()
     listening.bind(("127.0.0.1", 0))
     listening.listen(512)
-    http = http_server(group.nodes[0], cells_app(group, shared_routes(serving=True)))
+    app: Any = cells_app(group, shared_routes(serving=Role.API in chosen.roles))
+    if gathered:
+        app._cells.pinned_queue = partial(_name_in_home, count=cells.count)
+    http = http_server(group.nodes[0], app)
     serving = asyncio.create_task(http.serve(sockets=[listening]))
     url = f"http://127.0.0.1:{listening.getsockname()[1]}"
+    mark = "&" if "?" in cells.url else "?"
+    database_url = f"{cells.url}{mark}search_path={schema_of(0)}" if gathered else cells.url
+    kind = GatheredService if gathered else CellService
     await asyncio.wait_for(http.accepting.wait(), BOUND_SECONDS)
     async with httpx.AsyncClient(base_url=url, timeout=BOUND_SECONDS, verify=NO_TLS) as client:
         try:
-            yield CellService(url, cells.url, client, group.nodes[0], group=group, cells=cells)
+            yield kind(url, database_url, client, group.nodes[0], group=group, cells=cells)
         finally:
             await group.drain()
             http.stop()
@@ -238,21 +276,28 @@ async def running_cells(cells: CellDatabase, **settings: Any) -> AsyncIterator[C
             listening.close()
 
 
-def node_group(settings: Settings, cells: CellDatabase) -> NodeGroup:
+@cache
+def _name_in_home(tenant_id: int, _type: str, _queue: str | None, *, count: int) -> str:
+    """Returns the name of a queue whose jobs are in cell 0, for any queue."""
+    return next(name for n in itertools.count() if cell_of_key(tenant_id, name := str(n), count) == 0)
+
+
+def node_group(settings: Settings, cells: CellDatabase, clock: DatabaseClock | None = None) -> NodeGroup:
     """Returns the nodes of all cells with the tests' handlers, not started."""
     builtin = chosen_builtin_types(settings.builtin_types)
     registry = load_registry(settings.handlers, client=client_for_jobs(settings), builtin=builtin)
     parts = ProcessParts(settings, registry)
-    nodes = [
-        Node(
+
+    def node(cell: CellNumber) -> Node:
+        return Node(
             settings,
-            cells.database(number, connections=settings.database_connections),
+            cells.database(cell.number, connections=settings.database_connections),
             registry,
             webhook_secret="whsec_dGVzdA==",  # of tests
             keyring=KEYRING,
-            cell=CellNumber(number, cells.count),
+            clock=DatabaseClock(wall=clock._wall, cell=cell) if clock is not None else None,
+            cell=cell,
             parts=parts,
         )
-        for number in range(cells.count)
-    ]
-    return NodeGroup(nodes, parts)
+
+    return NodeGroup([node(CellNumber(number, cells.count)) for number in range(cells.count)], parts)

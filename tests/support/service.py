@@ -3,8 +3,8 @@
 import asyncio
 import socket
 import ssl
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
@@ -22,6 +22,7 @@ from duly.handlers.discovery import load_registry
 from duly.handlers.http_request import client_for_jobs
 from duly.node import Node
 from duly.settings import Settings
+from duly.store.postgres.database import Database
 from tests.support.invariants import violations
 from tests.support.reused_connections import asking, open_database
 from tests.support.shared_routes import app_of
@@ -110,6 +111,19 @@ class ServiceClient:
             rows: list[Any] = await connection.fetch(statement, *arguments)
             return rows
 
+    @asynccontextmanager
+    async def connection(self, id_: str | UUID | None = None) -> AsyncIterator[Any]:
+        """Yields a connection of the test's own to the cell of an id, or to the one that `sql_in_one` asks."""
+        connection = await asyncpg.connect(self.database_url)
+        try:
+            yield connection
+        finally:
+            await connection.close()
+
+    def database(self) -> Database:
+        """Returns the database of the cell that `sql_in_one` asks, for statements of the store."""
+        return Database(self.database_url)
+
     async def total(self, statement: str, *arguments: Any) -> int:
         """Returns the number that a statement selects, summed over all cells of the service."""
         return sum(int(row[0]) for row in await self.sql(statement, *arguments))
@@ -153,6 +167,17 @@ class Service(ServiceClient):
     def key_beside(self, id_: str | UUID, text: str) -> str:
         """Returns a key that begins with a text, in the cell of an id."""
         return text
+
+    @contextmanager
+    def draining(self) -> Iterator[None]:
+        """Lets the service go down for the block, as requests see it."""
+        for node in self.nodes:
+            node.draining = True
+        try:
+            yield
+        finally:
+            for node in self.nodes:
+                node.draining = False
 
     async def beat(self) -> None:
         """Sends a heartbeat to each cell."""

@@ -141,10 +141,10 @@ async def test_the_number_of_restrictions_is_limited(keyed: Service) -> None:
 async def test_the_longest_retention_of_any_tenant_applies(keyed: Service) -> None:
     from duly.store.ledger.retention import LONGEST  # noqa: PLC0415
 
-    assert await keyed.sql(LONGEST, 30) == [(30,)]
+    assert await keyed.sql_in_one(LONGEST, 30) == [(30,)]
     await make_tenant(keyed, "acme", retentionDays=90)
     await make_tenant(keyed, "brief", retentionDays=1)
-    assert await keyed.sql(LONGEST, 30) == [(90,)]
+    assert await keyed.sql_in_one(LONGEST, 30) == [(90,)]
 
 
 async def test_an_idle_service_reads_the_limits_of_the_tenants_that_submit_only(keyed: Service) -> None:

@@ -378,11 +378,10 @@ async def test_a_service_that_goes_down_takes_no_more_lines(
     body = written([{"type": "echo"}] * 500)
     under_way = asyncio.create_task(post(service, _slowly([body, body], until=go_on)))
     await asyncio.wait_for(taking.wait(), 60)
-    service.node.draining = True
-    go_on.set()
-    refused(await under_way, 503, "DRAINING")
-    refused(await post(service, body), 503, "DRAINING")
-    service.node.draining = False
+    with service.draining():
+        go_on.set()
+        refused(await under_way, 503, "DRAINING")
+        refused(await post(service, body), 503, "DRAINING")
     assert await service.total("select count(*) from jobs") == 0
     assert len(files) == 2
     assert all(file.closed for file in files)

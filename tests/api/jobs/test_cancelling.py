@@ -6,12 +6,10 @@ from collections.abc import Awaitable, Callable
 from typing import Any
 from uuid import UUID
 
-import asyncpg
 import httpx
 import psutil
 
 from duly.api.contract.response_models import JobBody
-from duly.domain.ids import new_job_id
 from duly.domain.job import DEFAULT_TENANT, Flow, NewJob
 from tests.support.handlers import gate, has_entered, thread_entered, thread_gate
 from tests.support.response_checks import invalid_paths, refused
@@ -182,9 +180,10 @@ async def test_a_thread_that_does_not_look_is_left_behind(service: Service) -> N
 
 async def _child(service: Service, parent: str, type_: str = "echo", **members: Any) -> str:
     """Returns a job that this one submitted."""
+    node = service.node_of(parent)
     job = NewJob(
         tenant_id=DEFAULT_TENANT,
-        job_id=new_job_id(),
+        job_id=node.clock.ids.new(),
         type=type_,
         queue="default",
         priority=0,
@@ -194,7 +193,7 @@ async def _child(service: Service, parent: str, type_: str = "echo", **members: 
         flow=Flow(parent_id=UUID(parent)),
         **members,
     )
-    return str((await service.node.submitter.submit(job)).job_id)
+    return str((await node.submitter.submit(job)).job_id)
 
 
 async def test_what_a_job_submitted_is_cancelled_with_it_down_to_the_last(
@@ -284,15 +283,11 @@ from gone
 
 async def test_a_wish_that_meets_the_end_of_its_attempt_is_not_lost(service: Service) -> None:
     job_id = await _running(service, "wait-for-gate", "moves")
-    connection = await asyncpg.connect(service.database_url)
-    try:
-        # The attempt fails and is to be tried again, but that is not committed when the cancellation looks.
-        async with connection.transaction():
-            await connection.execute(RETRY, UUID(job_id))
-            cancelling = asyncio.create_task(_cancel(service, job_id))
-            await eventually(lambda: _waits_for_a_lock(service))
-    finally:
-        await connection.close()
+    # The attempt fails and is to be tried again, but that is not committed when the cancellation looks.
+    async with service.connection(job_id) as connection, connection.transaction():
+        await connection.execute(RETRY, UUID(job_id))
+        cancelling = asyncio.create_task(_cancel(service, job_id))
+        await eventually(lambda: _waits_for_a_lock(service))
 
     assert (await cancelling).status_code == 200
     _is_cancelled(await service.job(job_id))

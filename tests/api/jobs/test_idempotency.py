@@ -5,7 +5,6 @@ from collections.abc import Awaitable, Callable
 from typing import Any
 from uuid import UUID
 
-import asyncpg
 import httpx
 import pytest
 
@@ -285,8 +284,7 @@ async def test_while_the_first_is_under_way_a_repeat_is_told_to_come_back(
     service: Service, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(idempotency, "PATIENCE", "set local lock_timeout = '200ms'")
-    connection = await asyncpg.connect(service.database_url)
-    try:
+    async with service.connection() as connection:
         transaction = connection.transaction()
         await transaction.start()
         await connection.execute(
@@ -296,8 +294,6 @@ async def test_while_the_first_is_under_way_a_repeat_is_told_to_come_back(
             _post(service, "busy"), _post(service, "free"), service.client.post("/api/v1/jobs", json=ECHO)
         )
         await transaction.rollback()
-    finally:
-        await connection.close()
 
     error = refused(busy, 409, "IDEMPOTENCY_IN_FLIGHT")
     assert error["details"]["retryable"] is True

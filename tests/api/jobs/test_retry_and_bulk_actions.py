@@ -242,8 +242,8 @@ async def test_a_service_that_goes_down_does_no_more_of_it(start_service: Callab
     service = await start_service()
     job_id = await later(service, "drain")
     batch = (await service.client.post("/api/v1/jobs/batch", json={"jobs": [{"type": "echo"}]})).json()
-    service.node.draining = True
-    for path in ("jobs/retry", "jobs/cancel?type=echo", f"jobs/{job_id}/retry", f"batches/{batch['batchId']}/cancel"):
-        refused(await service.client.post(f"/api/v1/{path}"), 503, "DRAINING")
-    service.node.draining = False
+    paths = ("jobs/retry", "jobs/cancel?type=echo", f"jobs/{job_id}/retry", f"batches/{batch['batchId']}/cancel")
+    with service.draining():
+        for path in paths:
+            refused(await service.client.post(f"/api/v1/{path}"), 503, "DRAINING")
     assert await statuses(service, job_id) == ["pending"]

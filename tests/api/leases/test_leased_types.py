@@ -17,7 +17,7 @@ PATH = "/api/v1/job-types"
 
 async def cause(service: Service, job: dict[str, Any], **members: Any) -> tuple[str, int | None]:
     """Returns why a job waits, and the number of workers for it, after a heartbeat of the node."""
-    await service.node.heartbeat.step()
+    await service.beat()
     why = (await service.client.get(f"/api/v1/jobs/{job['jobId']}/why", **members)).json()
     return why["cause"], why["data"].get("workers")
 
@@ -49,7 +49,8 @@ async def test_a_worker_that_is_silent_between_claims_is_forgotten_unless_it_run
     assert await cause(api, jobs[1]) == ("NEXT", 1)
     assert await cause(api, jobs[2]) == ("NO_WORKER", None)
 
-    api.node.leased_types._until.clear()  # as on a node that the worker has not claimed from
+    for node in api.nodes:
+        node.leased_types._until.clear()  # as on a node that the worker has not claimed from
     assert await cause(api, jobs[1]) == ("NO_WORKER", None)
     assert (await post(api, lease, "heartbeat")).status_code == 200
     assert await cause(api, jobs[1]) == ("NEXT", 1)

@@ -311,7 +311,7 @@ async def test_a_service_that_goes_down_says_to_come_back(
         accepted = await submitted(socket, "wait-for-gate", {"name": "down"})
         await has_entered("down").wait()
         gate("down").set()
-        going = asyncio.create_task(service.node.drain())
+        going = asyncio.gather(*(node.drain() for node in service.nodes))
         heard, code = await socket.receive_to_end()
         assert code == 1012
         assert [frame["type"] for frame in heard] == TYPES_OF_A_RUN

@@ -109,7 +109,7 @@ async def test_requests_that_wait_end_with_their_key(start_service: StartService
 
 
 async def _holding(service: Service, count: int) -> bool:
-    return len(service.node.key_verifier._holds) == count
+    return sum(len(node.key_verifier._holds) for node in service.nodes) == count
 
 
 async def test_a_wait_ends_when_its_key_expires(keyed: Service) -> None:
@@ -170,7 +170,7 @@ async def test_events_of_another_tenant_are_not_in_the_stream(keyed: Service) ->
 
 
 async def _none_followed(service: Service) -> bool:
-    return not service.node.tails._followed
+    return not any(node.tails._followed for node in service.nodes)
 
 
 async def test_a_key_that_is_made_while_it_is_looked_for_is_not_remembered_as_unknown(

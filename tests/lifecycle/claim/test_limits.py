@@ -152,11 +152,11 @@ async def test_a_limit_changes_while_jobs_run(start_service: StartService) -> No
     assert flow_control_handlers.most["counted"] <= 2
     assert await most_seen(services[0], "narrow") == 2
     await limit(services[1], "queues/narrow", concurrency=7)
-    [[raised]] = await services[0].sql("select now()")
+    [[raised]] = await services[0].sql_in_one("select now()")
     await submit_many(services[0], jobs)  # some wait, however long the change has taken
     await eventually(lambda: _so_many(90))
     await limit(services[0], "queues/narrow", concurrency=1)
-    [[lowered]] = await services[0].sql("select now()")
+    [[lowered]] = await services[0].sql_in_one("select now()")
     await submit_many(services[0], jobs[:20])
     await all_ended(services[0])
     assert flow_control_handlers.most["counted"] <= 7
@@ -206,7 +206,7 @@ async def test_a_full_queue_holds_up_no_other(start_service: StartService) -> No
     await has_entered("only").wait()
     await submit_many(service, [{"type": "echo", "queue": "narrow", "priority": 50}] * 30)
     assert (await service.run("echo"))["status"] == "completed"
-    assert (await service.sql("select count(*) from ready"))[0][0] == 30
+    assert await service.total("select count(*) from ready") == 30
     gate("only").set()
     await all_ended(service)
 

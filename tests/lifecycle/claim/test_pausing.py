@@ -10,7 +10,7 @@ import pytest
 from duly.domain.ids import SMALLEST
 from duly.domain.job import Lane
 from duly.lifecycle.claim import set_flow_control
-from duly.store.postgres.database import Connection, Database
+from duly.store.postgres.database import Connection
 from duly.store.queue.flow_control import read_version, transactions_that_may_start_jobs
 from duly.store.queue.ready import LaneStart, claim_ready
 from tests.support import flow_control_handlers
@@ -82,10 +82,10 @@ async def test_once_it_is_answered_no_node_starts_anything_not_even_at_once(star
             before = flow_control_handlers.started["counted"]
             await eventually(partial(_more_than, before + 10))
             await pause(services[number % 2])
-            [[answered]] = await services[0].sql("select now()")
+            [[answered]] = await services[0].sql_in_one("select now()")
             jobs = await services[0].sql("select count(*) from jobs")
             await eventually(partial(_more_jobs, services[0], jobs[0][0] + 10))
-            [[resumed]] = await services[0].sql("select now()")
+            [[resumed]] = await services[0].sql_in_one("select now()")
             paused.append((answered, resumed))
             await resume(services[(number + 1) % 2])
         going_on = False
@@ -101,7 +101,7 @@ async def _more_than(count: int) -> bool:
 
 
 async def _more_jobs(service: Service, count: int) -> bool:
-    return bool((await service.sql("select count(*) from jobs"))[0][0] > count)
+    return bool(await service.total("select count(*) from jobs") > count)
 
 
 async def _none(service: Service, statement: str) -> bool:
@@ -127,7 +127,7 @@ async def test_starts_under_way_are_over_before_it_is_answered(
     monkeypatch.setattr(set_flow_control, "transactions_that_may_start_jobs", looked)
     service = await start_service(roles=("api",))
     await service.submit("echo")
-    database = Database(service.database_url)
+    database = service.database()
     async with database.hot().use() as node, node.transaction():
         lanes = [LaneStart(Lane(1, "default", "echo", 0), SMALLEST)]
         claimed = await claim_ready(

@@ -6,7 +6,6 @@ from collections.abc import Callable, Iterable
 from typing import Any
 from uuid import UUID, uuid4
 
-import asyncpg
 import pytest
 
 from duly.api.jobs import long_poll
@@ -254,12 +253,9 @@ def test_a_hint_that_is_not_understood_is_passed_over(hint: Any) -> None:
 
 
 async def notify(service: Service, *payloads: str) -> None:
-    connection = await asyncpg.connect(service.database_url)
-    try:
+    async with service.connection() as connection:
         for payload in payloads:
             await connection.execute("select pg_notify('duly', $1)", payload)
-    finally:
-        await connection.close()
 
 
 async def test_malformed_notifications_do_not_end_the_listening(service: Service) -> None:

@@ -66,7 +66,7 @@ async def test_only_jobs_that_exist_may_be_named(start_service: StartService) ->
         answer = await service.client.post("/api/v1/jobs", json={"type": "echo", "dependsOn": [unknown]})
         assert answer.status_code == 422
         assert [error["path"] for error in answer.json()["error"]["details"]["errors"]] == ["dependsOn[0]"]
-    assert await service.sql("select count(*) from jobs") == [(0,)]
+    assert await service.total("select count(*) from jobs") == 0
 
 
 async def test_many_that_end_while_others_come_to_wait_for_them(start_service: StartService) -> None:

@@ -106,7 +106,7 @@ async def test_a_batch_is_recorded_once_for_an_idempotency_key(start_service: St
     assert {answer.status_code for answer in answers} <= {202, 409}
     assert len({answer.text for answer in accepted}) == 1
     assert sum("idempotency-replayed" not in answer.headers for answer in accepted) == 1
-    assert await service.sql("select count(*) from jobs") == [(5,)]
+    assert await service.total("select count(*) from jobs") == 5
     other = await service.client.post("/api/v1/jobs/batch", json={"jobs": [{"type": "echo"}]}, headers=headers)
     assert (other.status_code, other.json()["error"]["code"]) == (422, "IDEMPOTENCY_KEY_REUSED")
 
@@ -131,7 +131,7 @@ async def test_a_follower_that_does_not_fit_is_refused(
     answer = await service.client.post("/api/v1/jobs/batch", json={"jobs": [{"type": "echo"}], "then": then})
     assert answer.status_code == 422
     assert path in [error["path"] for error in answer.json()["error"]["details"]["errors"]]
-    assert await service.sql("select count(*) from batches") == [(0,)]
+    assert await service.total("select count(*) from batches") == 0
 
 
 async def test_all_that_the_ledger_refuses_is_named_at_once_and_leaves_the_key_unused(

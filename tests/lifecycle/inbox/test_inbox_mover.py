@@ -39,7 +39,7 @@ async def submit(shop: Any, type_: str, parameters: Any = None, **options: Any) 
 
 
 async def left(service: Service) -> int:
-    found: int = (await service.sql("select count(*)::int from inbox"))[0][0]
+    found: int = await service.total("select count(*)::int from inbox")
     return found
 
 
@@ -69,7 +69,7 @@ async def test_a_transaction_that_is_rolled_back_leaves_nothing(service: Service
     last = await submit(shop, "echo")
     await service.ended(last)
     assert (await service.client.get(f"/api/v1/jobs/{job_id}")).status_code == 404
-    assert (await service.sql("select count(*) from jobs"))[0][0] == 1
+    assert await service.total("select count(*) from jobs") == 1
 
 
 async def test_a_hint_of_the_transaction_starts_its_job_at_once(

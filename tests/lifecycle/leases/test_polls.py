@@ -346,7 +346,7 @@ async def test_jobs_of_a_statement_without_an_answer_are_released_long_before_th
 async def test_a_shutdown_answers_waiting_polls_at_once_with_no_jobs(start_service: StartService) -> None:
     service = await start_service(roles=("api",))
     waiting = [await asking(service, waitSeconds=60) for _ in range(3)]
-    await service.node.drain()
+    await asyncio.gather(*(node.drain() for node in service.nodes))
     assert await asyncio.wait_for(asyncio.gather(*waiting), 60) == [[], [], []]
     refused = await service.client.post(LEASES, json={"types": ["echo"]})
     assert refused.json()["error"]["code"] == "DRAINING"

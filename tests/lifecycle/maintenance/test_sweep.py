@@ -264,7 +264,7 @@ async def test_two_sweepers_at_once_record_one_verdict(start_service: StartServi
     for _ in range(jobs):
         await first.submit("echo")
     await first.sql(DEAD_NODE, dead)
-    database = Database(first.database_url)
+    database = first.database()
     async with database.connection() as connection:
         lanes = [LaneStart(Lane(1, "default", "echo", 0), SMALLEST)]
         claimed = await claim_ready(connection, lanes, limit=jobs, node_id=dead, source="worker:dead", version=1)
@@ -273,7 +273,7 @@ async def test_two_sweepers_at_once_record_one_verdict(start_service: StartServi
     await asyncio.gather(*(sweep(service) for service in (first, second) * 3))
     counted = await first.sql("select kind, count(*) from events group by kind order by kind")
     assert [tuple(row) for row in counted] == [(1, jobs), (4, jobs)]
-    assert (await first.sql("select count(*) from ready where attempt = 1 and crashes = 1 and token = 1"))[0][0] == jobs
+    assert await first.total("select count(*) from ready where attempt = 1 and crashes = 1 and token = 1") == jobs
     assert leases_lost(first) == leases_lost(second) == 0  # the second of two verdicts is not a lost lease
 
 
@@ -322,7 +322,7 @@ async def test_an_attempt_that_its_node_does_not_know_is_found_while_no_slot_is_
     service = await start_service(worker_slots=1)
     await started(service, "wait-for-gate", "only")
     waiting = await service.submit("echo")
-    database = Database(service.database_url)
+    database = service.database()
     async with database.pinned() as connection:
         lanes = [LaneStart(Lane(1, "default", "echo", 0), SMALLEST)]
         [[version]] = await service.sql("select version from control where id = 1")

@@ -64,7 +64,7 @@ async def schedule_missed(service: Service, name: str, *, hours: int, **members:
 
     Returns the missed times, oldest first.
     """
-    now = (await service.sql("select date_trunc('minute', now())"))[0][0]
+    [[now]] = await service.sql_in_one("select date_trunc('minute', now())")
     last = now - timedelta(minutes=30)
     await schedule(service, name, f"{last.minute} * * * *", **members)
     missed = [last - timedelta(hours=ago) for ago in range(hours, -1, -1)]
@@ -78,7 +78,7 @@ async def make_due(service: Service, *names: str) -> None:
 
 
 async def step(service: Service) -> float:
-    return await service.node.scheduler.step()
+    return min([await node.scheduler.step() for node in service.nodes])
 
 
 async def runs(service: Service, name: str) -> list[tuple[datetime, UUID | None]]:
@@ -88,8 +88,8 @@ async def runs(service: Service, name: str) -> list[tuple[datetime, UUID | None]
 
 
 async def jobs_made(service: Service, name: str) -> int:
-    rows = await service.sql("select count(*) from jobs where starts_with(correlation_id, $1)", f"schedule:{name}:")
-    return int(rows[0][0])
+    counted = "select count(*) from jobs where starts_with(correlation_id, $1)"
+    return await service.total(counted, f"schedule:{name}:")
 
 
 def scheduler_on(database: Database) -> Scheduler:
@@ -277,8 +277,7 @@ async def test_allow_submits_beside_a_job_that_has_not_ended(still: Service) -> 
     for _ in range(2):
         await make_due(still, "allows")
         await step(still)
-    rows = await still.sql("select count(*) from scheduled")
-    assert rows[0][0] == 2
+    assert await still.total("select count(*) from scheduled") == 2
 
 
 async def test_a_job_that_was_forgotten_had_ended(still: Service) -> None:

@@ -105,8 +105,8 @@ async def test_ten_thousand_that_wait_for_one_key_are_not_looked_at_by_claims(st
         for _ in range(10_000)
     ]
     await service.node.submitter.submit_all(batch, waiting)
-    assert await service.sql("select count(*) from blocked") == [(10_000,)]
-    assert await service.sql("select count(*) from ready") == [(0,)]
+    assert await service.total("select count(*) from blocked") == 10_000
+    assert await service.total("select count(*) from ready") == 0
     for _ in range(3):
         assert (await service.run("echo", {"n": 1}))["status"] == "completed"
     assert await service.node.canceller.cancel_many(DEFAULT_TENANT, [job.job_id for job in waiting]) == 10_000

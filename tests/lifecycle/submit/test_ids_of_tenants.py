@@ -8,7 +8,6 @@ from uuid import UUID
 
 import pytest
 
-from duly.domain.ids import new_job_id
 from duly.domain.job import DEFAULT_TENANT, Accepted, Debounce, Flow, IdempotencyKey, NewJob
 from duly.errors import JobExists
 from duly.lifecycle.submit import insert_tied
@@ -55,7 +54,7 @@ async def owner_of(service: Service, job_id: UUID) -> list[int]:
 
 
 async def test_an_id_of_another_tenant_is_taken_though_the_submission_is_the_same(service: Service) -> None:
-    job_id = new_job_id()
+    job_id = service.node.clock.ids.new()
     await service.node.submitter.submit(job_of(MINE, job_id))
     before = await service.ended(str(job_id))
     with pytest.raises(JobExists):
@@ -67,7 +66,7 @@ async def test_an_id_of_another_tenant_is_taken_though_the_submission_is_the_sam
 @pytest.mark.parametrize("keyed", [False, True])
 async def test_of_two_tenants_that_submit_one_id_at_once_one_gets_it(service: Service, keyed: bool) -> None:
     for _ in range(20):
-        job_id = new_job_id()
+        job_id = service.node.clock.ids.new()
         jobs = [job_of(tenant, job_id) for tenant in (MINE, THEIRS, MINE, THEIRS)]
         if keyed:
             jobs = [job._replace(idempotency=IdempotencyKey(f"{n} of {job_id}", DIGEST)) for n, job in enumerate(jobs)]
@@ -81,7 +80,7 @@ async def test_two_nodes_that_record_one_id_for_two_tenants_agree(start_service:
     nodes = [await start_service() for _ in range(2)]
     await nodes[0].sql("insert into tenants (tenant_id, name) values ($1, 'theirs')", THEIRS)
     for _ in range(20):
-        job_id = new_job_id()
+        job_id = nodes[0].node.clock.ids.new()
         submits = (
             node.node.submitter.submit(job_of(tenant, job_id))
             for node, tenant in zip(nodes, (MINE, THEIRS), strict=True)
@@ -92,14 +91,14 @@ async def test_two_nodes_that_record_one_id_for_two_tenants_agree(start_service:
 
 async def test_a_job_of_another_tenant_is_no_dependency_though_both_submit_at_once(service: Service) -> None:
     parent = (await service.submit("echo", {}, delaySeconds=600))["jobId"]
-    jobs = [job_of(tenant, new_job_id(), depends_on=(UUID(parent),)) for tenant in (MINE, THEIRS)]
+    jobs = [job_of(tenant, service.node.clock.ids.new(), depends_on=(UUID(parent),)) for tenant in (MINE, THEIRS)]
     mine, theirs = await submit_together(service, *jobs)
     assert isinstance(mine, Accepted)
     assert "no job has the id" in str(getattr(theirs, "errors", theirs))
 
 
 async def test_an_id_of_another_tenant_leaves_the_unique_keys_of_both_as_they_were(service: Service) -> None:
-    job_id = new_job_id()
+    job_id = service.node.clock.ids.new()
     await service.node.submitter.submit(job_of(MINE, job_id, unique_key="k")._replace(delay_seconds=600.0))
     held = await service.sql("select tenant_id, key, job_id from unique_keys")
     with pytest.raises(JobExists):
@@ -114,7 +113,7 @@ async def test_a_started_job_keeps_its_debounced_key_where_its_successor_is_refu
     running = await service.submit("wait-for-gate", {"name": "one"}, uniqueKey="k", debounceSeconds=0.01)
     async with asyncio.timeout(60):
         await has_entered("one").wait()
-    taken = new_job_id()
+    taken = service.node.clock.ids.new()
     await service.node.submitter.submit(job_of(THEIRS, taken))
     if raced:
         hide_recorded_ids(monkeypatch)
@@ -130,7 +129,7 @@ async def test_a_started_job_keeps_its_debounced_key_where_its_successor_is_refu
 async def test_a_submission_with_the_key_of_a_refused_one_is_recorded(
     service: Service, monkeypatch: pytest.MonkeyPatch, raced: bool
 ) -> None:
-    taken, own = new_job_id(), new_job_id()
+    taken, own = service.node.clock.ids.new(), service.node.clock.ids.new()
     await service.node.submitter.submit(job_of(MINE, taken))
     if raced:
         hide_recorded_ids(monkeypatch)

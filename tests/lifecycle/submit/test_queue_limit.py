@@ -41,8 +41,7 @@ async def names(service: Service) -> list[str]:
 
 
 async def recorded(service: Service) -> int:
-    [[count]] = await service.sql("select count(*) from jobs")
-    return int(count)
+    return await service.total("select count(*) from jobs")
 
 
 # Ways of submitting

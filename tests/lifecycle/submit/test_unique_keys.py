@@ -71,7 +71,7 @@ async def test_a_hundred_at_once_make_one_job(start_service: StartService) -> No
     )
     assert len({answer["jobId"] for answer in answers}) == 1
     assert sum("deduplicated" not in answer for answer in answers) == 1
-    assert await services[0].sql("select count(*) from jobs") == [(1,)]
+    assert await services[0].total("select count(*) from jobs") == 1
 
 
 async def test_a_job_between_two_attempts_keeps_its_key(start_service: StartService) -> None:

@@ -5,7 +5,6 @@ from collections.abc import Awaitable, Callable
 from typing import Any
 from uuid import UUID
 
-import asyncpg
 import pytest
 from structlog.testing import capture_logs
 
@@ -46,7 +45,7 @@ async def started(service: Service, name: str, **members: Any) -> str:
 
 
 def refused(service: Service, statement: str) -> float:
-    return float(service.node.metrics.items_refused.labels(statement)._value.get())
+    return sum(float(node.metrics.items_refused.labels(statement)._value.get()) for node in service.nodes)
 
 
 async def is_refused(service: Service, statement: str, count: int = 1) -> None:
@@ -94,7 +93,8 @@ async def test_a_job_that_cannot_be_released_holds_up_no_other(start_service: St
     keyed, other = [await submitted(service, delaySeconds=600, concurrencyKey=key) for key in "ab"]
     async with refusing(service, "ready", f"new.job_id in ('{bad}', '{keyed}')"):
         await service.sql("update scheduled set run_at = now() - interval '1 minute'")
-        await service.node.sweeper.release()
+        for node in service.nodes:
+            await node.sweeper.release()
         for job_id in (*others, other):
             assert (await service.ended(job_id))["status"] == "completed"
         await is_refused(service, "release", 2)
@@ -176,15 +176,11 @@ async def test_progress_of_a_job_that_somebody_locks_holds_up_no_other(service: 
         return len(await service.sql("select from running")) == 2
 
     await eventually(running)
-    holder = await asyncpg.connect(service.database_url)
-    try:
-        async with holder.transaction():
-            await holder.execute("select from running where job_id = $1 for update", UUID(bad))
-            for name in ("bad", "good"):
-                support.gate(name).set()
-            assert (await service.ended(good))["status"] == "completed"
-    finally:
-        await holder.close()
+    async with service.connection(bad) as holder, holder.transaction():
+        await holder.execute("select from running where job_id = $1 for update", UUID(bad))
+        for name in ("bad", "good"):
+            support.gate(name).set()
+        assert (await service.ended(good))["status"] == "completed"
     assert (await service.ended(bad))["status"] == "completed"
 
 
@@ -196,7 +192,7 @@ async def test_a_batch_of_submissions_that_is_refused_fails_alone(service: Servi
     async with refusing(service, "jobs", "new.queue = 'bad'"):
         codes = await asyncio.gather(*(submit("bad" if n == 3 else f"q{n}") for n in range(8)))
     assert [code == 202 for code in codes] == [n != 3 for n in range(8)]
-    [[count]] = await service.sql("select count(*) from jobs")
+    count = await service.total("select count(*) from jobs")
     assert count == 21
 
 

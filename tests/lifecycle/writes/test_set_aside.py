@@ -6,7 +6,6 @@ from functools import partial
 from typing import Any
 from uuid import UUID, uuid4
 
-import asyncpg
 import pytest
 from structlog.testing import capture_logs
 
@@ -142,15 +141,11 @@ async def test_a_value_that_the_driver_cannot_send_fails_alone(service: Service)
 
 async def test_a_locked_row_holds_up_no_other_outcome_and_is_no_refusal(service: Service) -> None:
     job_id = await started(service, "locked")
-    holder = await asyncpg.connect(service.database_url)
-    try:
-        async with holder.transaction():
-            await holder.execute("select from running where job_id = $1 for update", UUID(job_id))
-            support.gate("locked").set()
-            assert (await service.run("echo", {}))["status"] == "completed"
-            await set_aside(service)
-    finally:
-        await holder.close()
+    async with service.connection(job_id) as holder, holder.transaction():
+        await holder.execute("select from running where job_id = $1 for update", UUID(job_id))
+        support.gate("locked").set()
+        assert (await service.run("echo", {}))["status"] == "completed"
+        await set_aside(service)
     assert (await service.ended(job_id))["result"] == "let go"
 
 

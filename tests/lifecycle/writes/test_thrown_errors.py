@@ -169,7 +169,7 @@ async def test_an_error_anywhere_in_settling_deliveries_stops_no_later_one(
             service, thrower, points, once, counted=lambda: faults(service, "settle", "settle")
         )
         assert len(points) - len(unreached) > 20, unreached
-        [[before]] = await service.sql("select count(*) from delivery_attempts where outcome = 1")
+        before = await service.total("select count(*) from delivery_attempts where outcome = 1")
         await once()
-        [[after]] = await service.sql("select count(*) from delivery_attempts where outcome = 1")
+        after = await service.total("select count(*) from delivery_attempts where outcome = 1")
         assert after == before + 1
