@@ -17,6 +17,14 @@ LEFT_OUT = {
     "the median of run times is the weighted mean of the cells": (
         "test_run_times_of_completed_jobs_are_observed_and_suggest_a_timeout",
     ),
+    "events of different cells are in any order": (
+        "test_a_filter_resumes_after_any_frame",
+        "test_a_client_that_takes_nothing_is_cut_off_and_resumes",
+    ),
+    "each cell takes so many batches at once": ("test_a_client_that_goes_away_leaves_nothing_behind",),
+    "writes a tenant that cells copy from cell 0": (
+        "test_an_idle_service_reads_the_limits_of_the_tenants_that_submit_only",
+    ),
     "parks or faults the loops of the node of a single cell": (
         "test_one_job_costs_one_claim_however_many_polls_wait",
         "test_filters_that_share_a_lane_take_turns",
@@ -102,7 +110,6 @@ GATHERED = {
         "test_a_busy_service_that_loses_its_hot_tables_finishes_everything",
     ),
     "claims of workers over HTTP are of each cell": ("test_polls.py",),
-    "events of different cells are in any order": ("test_a_filter_resumes_after_any_frame",),
     "looks into the node or the tables of one cell": (
         "test_set_aside.py",
         "test_ids_of_tenants.py",
@@ -110,9 +117,7 @@ GATHERED = {
         "test_where_every_job_is_refused_it_is_said_once_and_all_go_on_when_it_ends",
         "test_a_node_whose_heartbeat_hangs_stops_its_attempts_before_others_start_them",
         "test_two_sweepers_at_once_record_one_verdict",
-        "test_a_client_that_takes_nothing_is_cut_off_and_resumes",
         "test_while_the_first_is_under_way_a_repeat_is_told_to_come_back",
-        "test_a_client_that_goes_away_leaves_nothing_behind",
         "test_an_attempt_that_its_node_does_not_know_is_found_while_no_slot_is_free",
         "test_starts_under_way_are_over_before_it_is_answered",
         "test_a_node_with_a_paused_queue_full_of_jobs_rests",
