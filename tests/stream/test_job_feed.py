@@ -10,7 +10,7 @@ from uuid import UUID, uuid4
 
 import pytest
 
-from duly.store.postgres.hot_sessions import MOST_SESSIONS
+from duly.store.postgres.hot_sessions import MOST_WHEN_STUCK
 from duly.stream import job_feed
 from tests.support.handlers import gate, has_entered
 from tests.support.job_stream import following, read_stream
@@ -268,7 +268,7 @@ async def test_open_streams_hold_no_connection_to_the_database(start_service: St
             frames = await stack.enter_async_context(following(service, submitted["jobId"]))
             assert (await anext(frames))["sequence"] == 0
         # Those of the pool may be open by now, and of flows that a busy machine makes wait for each other.
-        assert await _connections(service) <= before + 4 + MOST_SESSIONS
+        assert await _connections(service) <= before + 4 + MOST_WHEN_STUCK
         async with asyncio.timeout(60):
             assert (await service.job(submitted["jobId"]))["status"] == "running"
             assert (await service.run("echo"))["status"] == "completed"

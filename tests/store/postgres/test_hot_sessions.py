@@ -2,13 +2,13 @@
 
 import asyncio
 from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack
+from contextlib import AbstractAsyncContextManager, AsyncExitStack
 
 import pytest
 
 from duly.store.postgres import hot_sessions
 from duly.store.postgres.database import Database, HotConnection, RecordBusy
-from duly.store.postgres.hot_sessions import BUSY_USES, IDLE_SESSIONS
+from duly.store.postgres.hot_sessions import BUSY_USES, IDLE_SESSIONS, MOST_SESSIONS, MOST_WHEN_STUCK
 from tests.support.service import BOUND_SECONDS, eventually
 
 READ_PID = "select pg_backend_pid()"
@@ -54,13 +54,111 @@ async def test_a_busy_flow_keeps_its_session(database: Database, monkeypatch: py
     assert await pid_of(database.hot()) == taken
 
 
-async def test_flows_do_not_wait_for_one_that_is_stuck(database: Database) -> None:
+async def test_flows_do_not_wait_for_long_for_those_that_are_stuck(database: Database) -> None:
     async with AsyncExitStack() as stack:
         stuck = [await stack.enter_async_context(database.hot().use()) for _ in range(IDLE_SESSIONS + 2)]
         pids = {connection.get_server_pid() for connection in stuck}
         assert len(pids) == len(stuck)
         async with asyncio.timeout(BOUND_SECONDS):
             assert await pid_of(database.hot()) not in pids
+
+
+@pytest.fixture
+def patient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Makes flows wait for their turn for much longer than the bound of a test."""
+    monkeypatch.setattr(hot_sessions, "LONG_TURN_SECONDS", 10 * BOUND_SECONDS)
+
+
+@pytest.mark.usefixtures("patient")
+async def test_busy_flows_keep_no_other_from_its_turn(database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(hot_sessions, "BUSY_SECONDS", BOUND_SECONDS)
+    stopped = asyncio.Event()
+
+    async def be_busy_until_stopped() -> None:
+        flow = database.hot()
+        while not stopped.is_set():
+            await pid_of(flow)  # takes its session again at once, without a pause
+
+    async def all_sessions_are_open() -> bool:
+        return len(database._hot) == MOST_SESSIONS
+
+    busy = asyncio.gather(*(be_busy_until_stopped() for _ in range(MOST_SESSIONS)))
+    await eventually(all_sessions_are_open)
+    async with asyncio.timeout(BOUND_SECONDS):
+        for _ in range(20):
+            await pid_of(database.hot())
+    assert len(database._hot) == MOST_SESSIONS
+    stopped.set()
+    await busy
+
+
+async def all_in_use(database: Database, stack: AsyncExitStack) -> list[AbstractAsyncContextManager[object]]:
+    """Takes all sessions that may be opened, and returns what releases each of them."""
+    uses: list[AbstractAsyncContextManager[object]] = [database.hot().use() for _ in range(MOST_SESSIONS)]
+    for use in uses:
+        await use.__aenter__()
+    stack.push_async_callback(_released, uses)
+    return uses
+
+
+async def _released(uses: list[AbstractAsyncContextManager[object]]) -> None:
+    for use in uses:
+        await use.__aexit__(None, None, None)
+
+
+async def _in_line(database: Database, count: int) -> list["asyncio.Task[int]"]:
+    """Returns the tasks of flows that wait for a session."""
+    tasks = [asyncio.create_task(pid_of(database.hot())) for _ in range(count)]
+
+    async def all_wait() -> bool:
+        return len(database._hot._turns) == count
+
+    await eventually(all_wait)
+    return tasks
+
+
+@pytest.mark.usefixtures("patient")
+async def test_the_turn_of_a_flow_that_is_cancelled_passes_to_the_next(database: Database) -> None:
+    async with AsyncExitStack() as stack:
+        uses = await all_in_use(database, stack)
+        first, second, third = await _in_line(database, 3)
+        third.cancel()  # it waits
+        await _released([uses.pop()])  # handed to the first, which has not run yet
+        first.cancel()
+        async with asyncio.timeout(BOUND_SECONDS):
+            assert await second
+        for task in (first, third):
+            with pytest.raises(asyncio.CancelledError):
+                await task
+    assert not database._hot._turns
+
+
+@pytest.mark.usefixtures("patient")
+async def test_a_session_that_breaks_leaves_room_for_another(database: Database) -> None:
+    async with AsyncExitStack() as stack:
+        uses = await all_in_use(database, stack)
+        (waiting,) = await _in_line(database, 1)
+        broken = next(iter(database._hot.connections))
+        broken.terminate()
+        await _released(uses)
+        uses.clear()
+        async with asyncio.timeout(BOUND_SECONDS):
+            assert await waiting != 0
+
+
+async def test_more_are_opened_when_all_are_stuck_up_to_a_bound(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(hot_sessions, "LONG_TURN_SECONDS", 0.01)
+    async with AsyncExitStack() as stack:
+        for _ in range(MOST_WHEN_STUCK - 1):
+            await stack.enter_async_context(database.hot().use())
+        async with database.hot().use():
+            (waiting,) = await _in_line(database, 1)
+            assert len(database._hot) == MOST_WHEN_STUCK
+        async with asyncio.timeout(BOUND_SECONDS):
+            assert await waiting
+        assert len(database._hot) == MOST_WHEN_STUCK
 
 
 async def test_a_flow_waits_a_moment_for_a_session_before_it_opens_another(

@@ -19,13 +19,12 @@ from duly.store.maintenance.diagnosis import (
 )
 from duly.store.postgres.catalog_types import Connection
 from duly.store.postgres.epochs import lacking_grant
-from duly.store.postgres.hot_sessions import MOST_SESSIONS
 from duly.store.postgres.partitions import DAYS_AHEAD
 
 OLDEST_VERSION = 15
 SESSIONS_SHARE = 0.9
-# Connections that a busy process opens beside those of the pool: hot sessions, LISTEN and the heartbeat.
-BUSY_CONNECTIONS = MOST_SESSIONS + 2
+# Connections of a process beside the hot ones and those of the pool: LISTEN and the heartbeat.
+OWN_CONNECTIONS = 2
 # And to each of several cells: that of its probes.
 PROBE_CONNECTIONS = 1
 # Locks of a page of a list without a time, by day: tables and indexes.
@@ -62,7 +61,8 @@ async def budget_findings(connection: Connection, settings: Settings) -> list[Fi
     if settings.transaction_pooling:
         return []
     processes = max(settings.processes, len(await list_nodes(connection)))
-    each = BUSY_CONNECTIONS + settings.database_connections + (PROBE_CONNECTIONS if settings.cells is not None else 0)
+    own = OWN_CONNECTIONS + (PROBE_CONNECTIONS if settings.cells is not None else 0)
+    each = own + settings.hot_connections + settings.database_connections
     limits = await read_connection_limits(connection)
     found = [
         ("the server has {:,} for Duly", limits.left, "raise max_connections"),

@@ -27,7 +27,7 @@ from duly.store.postgres.database_errors import (
 from duly.store.postgres.database_url import location_of, parse_url, without_password
 from duly.store.postgres.error_classes import NO_ANSWER, NO_CONNECTION, PARTITION_MADE, POOLER
 from duly.store.postgres.hot_connection import HotConnection
-from duly.store.postgres.hot_sessions import HotSessions
+from duly.store.postgres.hot_sessions import MOST_SESSIONS, HotSessions
 from duly.store.postgres.partitions import ensure_partitions, is_there
 from duly.store.postgres.plan_settings import PIN_PLANS, PINNED_PLANS, READING_PLANS
 from duly.store.postgres.pooler_probe import keeps_sessions
@@ -73,7 +73,13 @@ class Database:
     """Connections to one Postgres. Opens none until it is used."""
 
     def __init__(
-        self, url: str, *, connections: int = 10, transaction_pooling: bool = False, schema: str | None = None
+        self,
+        url: str,
+        *,
+        connections: int = 10,
+        hot_connections: int = MOST_SESSIONS,
+        transaction_pooling: bool = False,
+        schema: str | None = None,
     ) -> None:
         target = parse_url(url)
         self._url = target.urls[0]
@@ -90,7 +96,7 @@ class Database:
         self.listens = not transaction_pooling
         # Called with each error of the database, for example to count it.
         self.note: Callable[[DatabaseError], None] = lambda _: None
-        self._hot = HotSessions(self._connect_hot)
+        self._hot = HotSessions(self._connect_hot, most=hot_connections)
         self._own: list[HotSessions] = []
         self._pool: Pool | None = None
         self._making = asyncio.Lock()

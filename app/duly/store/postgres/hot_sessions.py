@@ -8,6 +8,7 @@ import asyncio
 import time
 from collections.abc import Awaitable, Callable, Mapping
 from contextlib import suppress
+from dataclasses import dataclass
 from typing import Protocol
 
 from duly.store.postgres.database_connector import Session
@@ -23,9 +24,11 @@ IDLE_SESSIONS = 2
 IDLE_SECONDS = 15.0
 # Wait for a session that a statement of milliseconds uses, before another one is opened.
 TURN_SECONDS = 0.05
-# With this number of open sessions, busy flows share theirs, and the wait is longer: then all hang.
-MOST_SESSIONS = 10
+# With this number of open sessions, flows take turns on them; a process is then connected six times, with LISTEN and
+# the heartbeat. If none is released for longer, all hang, and more are opened.
+MOST_SESSIONS = 4
 LONG_TURN_SECONDS = 2.0
+MOST_WHEN_STUCK = 10
 
 
 class Flow(Protocol):
@@ -57,15 +60,35 @@ class HotSession:
         return self.flow.busy and now - self.released_at < BUSY_SECONDS
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class _Turn:
+    """Flow that waits for a session since this time; for None, it opens one."""
+
+    session: "asyncio.Future[HotSession | None]"
+    settings: Mapping[str, str]
+    since: float
+
+    @property
+    def has_result(self) -> bool:
+        """Returns whether it got one, perhaps just before its wait ended."""
+        return self.session.done() and not self.session.cancelled()
+
+
 class HotSessions:
     """Open sessions of one process.
 
     Args:
         connect: opens a session with these settings.
+        most: number of sessions, unless all are stuck.
     """
 
-    def __init__(self, connect: Callable[[Mapping[str, str]], Awaitable[Session]]) -> None:
+    def __init__(
+        self, connect: Callable[[Mapping[str, str]], Awaitable[Session]], *, most: int = MOST_SESSIONS
+    ) -> None:
         self._connect = connect
+        self._most = most
+        # Flows that wait for their turn while no more may be opened, each for a session, or for room to open one.
+        self._turns: list[_Turn] = []
         self._sessions: list[HotSession] = []
         self._opening = 0
         self._released = asyncio.Event()
@@ -115,9 +138,10 @@ class HotSessions:
         if session.connection.is_closed() or session.connection.is_in_transaction():
             self.drop(session)
             return
-        session.free = True
         session.released_at = session.flow.released_at = time.monotonic()
-        self._released.set()
+        if not self._hand_over(session):
+            session.free = True
+            self._released.set()
         if len(self._sessions) > IDLE_SESSIONS and self._pruning is None:
             self._prune_later()
 
@@ -125,7 +149,7 @@ class HotSessions:
         """Closes a session. Returns the task that closes it."""
         if session in self._sessions:
             self._sessions.remove(session)
-        self._released.set()
+        self._room()
         task = asyncio.get_running_loop().create_task(_close(session.connection))
         self._closing.add(task)
         task.add_done_callback(self._closing.discard)
@@ -156,12 +180,59 @@ class HotSessions:
 
     async def _in_turn(self, flow: Flow) -> HotSession | None:
         """Waits a moment for a session that another flow uses. Returns None if another one has to be opened."""
-        if len(self._sessions) + self._opening < IDLE_SESSIONS:
+        if self._count < IDLE_SESSIONS:
             return None
-        session = await self._released_within(TURN_SECONDS, flow)
-        if session is None and self._full:
-            return await self._released_within(LONG_TURN_SECONDS, flow)
+        if not self._full:
+            session = await self._released_within(TURN_SECONDS, flow)
+            if session is not None or not self._full:
+                return session
+        while (session := await self._handed_over(flow)) is None and self._count >= max(MOST_WHEN_STUCK, self._most):
+            pass
         return session
+
+    async def _handed_over(self, flow: Flow) -> HotSession | None:
+        """Waits in line for a session. Returns None if there is room to open one, or all are stuck.
+
+        Busy flows use their sessions again at once, so those that wait would never find one free.
+        """
+        turn = _Turn(asyncio.get_running_loop().create_future(), flow.settings, time.monotonic())
+        self._turns.append(turn)
+        try:
+            async with asyncio.timeout(LONG_TURN_SECONDS):
+                return await turn.session
+        except TimeoutError:
+            return turn.session.result() if turn.has_result else None
+        except asyncio.CancelledError:
+            if turn.has_result:
+                self._pass_on(turn.session.result())
+            raise
+        finally:
+            if turn in self._turns:
+                self._turns.remove(turn)
+
+    def _pass_on(self, session: HotSession | None) -> None:
+        if session is None:
+            self._room()
+        else:
+            self.release(session)
+
+    def _hand_over(self, session: HotSession | None) -> bool:
+        """Gives a flow in line a session, or room to open one. Returns False if none waits."""
+        waiting = [turn for turn in self._turns if not turn.session.done()]
+        if not waiting:
+            return False
+        turn = waiting[0]
+        if session is not None and time.monotonic() - turn.since < TURN_SECONDS:
+            # Changing the settings of a session costs as much as a small statement.
+            turn = next((one for one in waiting if one.settings == session.settings), turn)
+        turn.session.set_result(session)
+        self._turns.remove(turn)
+        return True
+
+    def _room(self) -> None:
+        """Notifies a flow that another session may be opened."""
+        self._hand_over(None)
+        self._released.set()
 
     async def _released_within(self, seconds: float, flow: Flow) -> HotSession | None:
         with suppress(TimeoutError):
@@ -179,18 +250,25 @@ class HotSessions:
         return self._opening > 0 or any(not (session.free or session.flow.busy) for session in self._sessions)
 
     @property
+    def _count(self) -> int:
+        return len(self._sessions) + self._opening
+
+    @property
     def _full(self) -> bool:
-        return len(self._sessions) + self._opening >= MOST_SESSIONS
+        return self._count >= self._most
 
     async def _open(self, flow: Flow) -> HotSession:
         self._opening += 1
         try:
             connection = await self._connect(flow.settings)
-        finally:
+        except BaseException:
             self._opening -= 1
-            self._released.set()
+            self._room()
+            raise
+        self._opening -= 1
         session = HotSession(connection, flow.settings, flow)
         self._sessions.append(session)
+        self._released.set()
         return session
 
     def _prune_later(self) -> None:
