@@ -30,7 +30,7 @@ def start(start_service: StartService, monkeypatch: pytest.MonkeyPatch) -> Itera
     async def started(example: str, handlers: str) -> tuple[Service, ModuleType]:
         monkeypatch.syspath_prepend(EXAMPLES / example / "after")
         monkeypatch.delitem(sys.modules, handlers, raising=False)
-        service: Service = await start_service(handlers=(handlers,))  # type: ignore[misc]  # a fixture that is awaited
+        service = await start_service(handlers=(handlers,))
         monkeypatch.delitem(sys.modules, handlers)
         monkeypatch.setenv("DULY_URL", service.url)
         clients.append(load(EXAMPLES / example / "after" / "client.py"))
