@@ -19,7 +19,9 @@ from duly.store.postgres.error_classes import ErrorClass
 
 log = structlog.stdlib.get_logger("duly.migrations")
 
-LOCK_MILLISECONDS = 200
+# On a slow machine, transactions of nodes may hold a lock for longer than the first tries wait.
+SHORTEST_WAIT_MILLISECONDS = 200
+LONGEST_WAIT_MILLISECONDS = 800
 # Between two tries, so that the queue of the other statements can pass.
 SHORTEST_PAUSE_SECONDS = 0.2
 LONGEST_PAUSE_SECONDS = 2.0
@@ -44,7 +46,7 @@ order by xact_start limit 1
 Result = TypeVar("Result")
 
 
-def wait_briefly(connection: AlchemyConnection) -> None:
+def wait_briefly(connection: AlchemyConnection, milliseconds: int) -> None:
     """Bounds the wait for each lock in all transactions of a connection. An index that is built concurrently, outside
     a transaction, may wait for long: nothing queues up behind it.
     """
@@ -52,23 +54,23 @@ def wait_briefly(connection: AlchemyConnection) -> None:
     @event.listens_for(connection, "begin")
     def _bound(begun: AlchemyConnection) -> None:
         if begun.get_execution_options().get("isolation_level") != "AUTOCOMMIT":
-            begun.exec_driver_sql(f"set local lock_timeout = {LOCK_MILLISECONDS}")
+            begun.exec_driver_sql(f"set local lock_timeout = {milliseconds:d}")
 
 
-async def until_unlocked(connection: Connection, work: Callable[[], Awaitable[Result]]) -> Result:
+async def until_unlocked(connection: Connection, work: Callable[[int], Awaitable[Result]]) -> Result:
     """Runs work, again and again while it gets no lock.
 
     Args:
         connection: reads which session may hold the lock. Keeps no snapshot, which would hold up an index.
-        work: can be repeated after such an error.
+        work: waits so many milliseconds for each lock, and can be repeated after such an error.
 
     Raises:
         RecordBusy: it got no lock for a minute; the message names the session with the oldest transaction.
     """
-    began, logged, pause = time.monotonic(), False, SHORTEST_PAUSE_SECONDS
+    began, logged, pause, wait = time.monotonic(), False, SHORTEST_PAUSE_SECONDS, SHORTEST_WAIT_MILLISECONDS
     while True:
         try:
-            return await work()
+            return await work(wait)
         except RecordBusy:
             waited = time.monotonic() - began
             if waited >= LONGEST_SECONDS:
@@ -81,6 +83,7 @@ async def until_unlocked(connection: Connection, work: Callable[[], Awaitable[Re
             )
         await asyncio.sleep(pause * random.uniform(0.5, 1))  # noqa: S311  # not a secret
         pause = min(2 * pause, LONGEST_PAUSE_SECONDS)
+        wait = min(2 * wait, LONGEST_WAIT_MILLISECONDS)
 
 
 async def _holder(connection: Connection) -> str:

@@ -48,7 +48,9 @@ async def migrate(database: Database, *, to: str = "head") -> None:
             await connection.execute(f"create schema if not exists {quoted(database.schema)}")
         # Keeps nodes that start at the same time from racing. The transaction of the lock is on a separate connection.
         async with holding(connection, MIGRATION):
-            await until_unlocked(connection, lambda: _with_alembic(database, partial(_upgrade, to=to)))
+            await until_unlocked(
+                connection, lambda wait: _with_alembic(database, partial(_upgrade, to=to, lock_milliseconds=wait))
+            )
         await lend_making(connection, PARTITIONED)
         await lend_submitting(connection)
         await lend_epochs(connection)
@@ -90,8 +92,8 @@ def _configuration(connection: Connection) -> Config:
     return configuration
 
 
-def _upgrade(connection: Connection, *, to: str) -> None:
-    wait_briefly(connection)
+def _upgrade(connection: Connection, *, to: str, lock_milliseconds: int) -> None:
+    wait_briefly(connection, lock_milliseconds)
     command.upgrade(_configuration(connection), to)
     connection.commit()
 
