@@ -116,7 +116,7 @@ async def test_the_numbers_of_webhooks_and_schedules_are_limited(keyed: Service)
 async def test_the_number_of_restrictions_is_limited(keyed: Service) -> None:
     await make_tenant(keyed, "acme")
     headers = bearer((await make_key(keyed, "jobs:read", "admin", tenant="acme"))["key"])
-    await keyed.sql(
+    await keyed.sql_in_one(
         "insert into queues (tenant_id, queue, paused_at) select tenant_id, 'queue-' || n, now()"
         " from generate_series(1, $1) n, tenants where name = 'acme'",
         MOST_RESTRICTIONS - 1,
