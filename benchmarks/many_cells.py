@@ -16,8 +16,8 @@ from duly.domain.stream_position import StreamPosition, before_transaction
 from duly.domain.stream_vector import StreamVector, write_others, write_vector
 
 # Measured on 2026-12-02 with a process of four cells and all roles, idle for 40 s, on two shared cores.
-IDLE_CONNECTIONS = 6.75
-IDLE_TRANSACTIONS_A_SECOND = 4.4
+IDLE_CONNECTIONS = 7.0
+IDLE_TRANSACTIONS_A_SECOND = 4.1
 FOLLOWING_TRANSACTIONS_A_SECOND = 2.6
 IDLE_CORE = 0.003
 # Senders collect their wake-ups for 5 to 50 ms: see `duly.lifecycle.cluster.notify_exchange`.
