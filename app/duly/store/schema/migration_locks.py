@@ -47,8 +47,8 @@ Result = TypeVar("Result")
 
 
 def wait_briefly(connection: AlchemyConnection, milliseconds: int) -> None:
-    """Bounds the wait for each lock in all transactions of a connection. An index that is built concurrently, outside
-    a transaction, may wait for long: nothing queues up behind it.
+    """Bounds the wait for each lock in all transactions of a connection. Statements outside of transactions, which
+    build indexes concurrently, have no bound: it would throw away an index that is almost built.
     """
 
     @event.listens_for(connection, "begin")
