@@ -100,10 +100,7 @@ class Settings(BaseSettings):
     access_log: bool = Field(default=True, description="log each request that is refused or changes state")
 
     database_connections: int = Field(
-        default=10, ge=4, le=200, description="connections for reads, in addition to the hot ones"
-    )
-    hot_connections: int = Field(
-        default=4, ge=2, le=50, description="connections for statements that submit, claim and finish jobs"
+        default=6, ge=4, le=200, description="connections of a process to each database; a few more while all hang"
     )
     database_wait_seconds: float = Field(
         default=60, ge=0, le=3600, description="time that a start waits for a database that does not answer"

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from duly.store.postgres import database, hot_sessions
+from duly.store.postgres import connection_pool, hot_sessions
 from tests.support.service import eventually
 
 MOST_WHEN_IDLE = 6
@@ -15,9 +15,9 @@ MOST_WHEN_IDLE = 6
 async def test_a_service_holds_six_connections_when_idle_also_after_a_burst(
     start_service: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    for module in (database, hot_sessions):
+    for module in (connection_pool, hot_sessions):
         monkeypatch.setattr(module, "IDLE_SECONDS", 2.0)
-    service = await start_service(database_connections=9)  # a pool that no other test has opened
+    service = await start_service(database_connections=16)  # a pool that no other test has opened
 
     async def holds_few() -> bool:
         return bool(2 < service.node.database.open_connections <= MOST_WHEN_IDLE)

@@ -340,7 +340,7 @@ async def test_there_is_room_for_so_many_streams_and_no_more(start_service: Star
 
 
 async def test_open_streams_hold_no_connection_to_the_database(start_service: StartService) -> None:
-    service = await start_service(database_connections=4)
+    service = await start_service()
     async with AsyncExitStack() as stack:
         streams = [await stack.enter_async_context(following_all(service)) for _ in range(50)]
         job = await service.run("echo")

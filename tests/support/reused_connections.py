@@ -13,7 +13,7 @@ import asyncpg
 
 from duly.store.postgres.catalog_types import CatalogTypesConnection
 from duly.store.postgres.database import LOST, Database, HotConnection, _hot_settings
-from duly.store.postgres.hot_sessions import MOST_SESSIONS, HotSessions
+from duly.store.postgres.hot_sessions import HotSessions
 
 RESET_SECONDS = 5.0
 
@@ -44,7 +44,7 @@ class KeptDatabase(Database):
 
     def server_pids(self) -> list[int]:
         """Returns the process ids of the sessions of kept connections."""
-        pool: Any = self._pool
+        pool: Any = self._pool._pool
         holders: list[Any] = pool._holders if pool is not None else []
         hot = [connection for sessions in (self._hot, *self._own, *self._spare) for connection in sessions.connections]
         held = [*hot, *(holder._con for holder in holders)]
@@ -119,24 +119,11 @@ def keep_connections(url: str) -> KeptDatabases:
     return _kept.setdefault(url, KeptDatabases(url))
 
 
-def open_database(
-    url: str,
-    *,
-    connections: int,
-    transaction_pooling: bool,
-    hot_connections: int = MOST_SESSIONS,
-    schema: str | None = None,
-) -> Database:
+def open_database(url: str, *, connections: int, transaction_pooling: bool, schema: str | None = None) -> Database:
     """Opens the database of a service in a test."""
-    if schema is None and hot_connections == MOST_SESSIONS and (kept := _kept.get(url)) is not None:
+    if schema is None and (kept := _kept.get(url)) is not None:
         return kept.open(connections=connections, transaction_pooling=transaction_pooling)
-    return Database(
-        url,
-        connections=connections,
-        hot_connections=hot_connections,
-        transaction_pooling=transaction_pooling,
-        schema=schema,
-    )
+    return Database(url, connections=connections, transaction_pooling=transaction_pooling, schema=schema)
 
 
 @asynccontextmanager

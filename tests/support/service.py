@@ -235,7 +235,6 @@ async def running_service(
     database = open_database(
         database_url,
         connections=chosen.database_connections,
-        hot_connections=chosen.hot_connections,
         transaction_pooling=chosen.transaction_pooling,
         schema=chosen.database_schema,
     )

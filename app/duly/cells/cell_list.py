@@ -42,7 +42,6 @@ def database_of(cell: Cell, settings: Settings) -> Database:
     return Database(
         cell.url,
         connections=settings.database_connections,
-        hot_connections=settings.hot_connections,
         transaction_pooling=settings.transaction_pooling,
         schema=cell.schema,
     )

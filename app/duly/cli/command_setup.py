@@ -128,7 +128,6 @@ def new_database(settings: Settings, url: str) -> Database:
     return Database(
         url,
         connections=settings.database_connections,
-        hot_connections=settings.hot_connections,
         transaction_pooling=settings.transaction_pooling,
         schema=settings.database_schema,
     )

@@ -32,7 +32,6 @@ SECRET = "whsec_ZHVseS1weXRlc3QtcGx1Z2lu"  # noqa: S105  # signs webhooks of tes
 DEFAULTS: dict[str, Any] = {
     "port": 0,
     "access_log": False,
-    "database_connections": 4,
     "shutdown_grace_seconds": 0,
     "webhook_allow_networks": ("127.0.0.0/8", "::1/128"),
 }

@@ -278,11 +278,11 @@ async def test_more_connections_than_the_server_has_are_told(examined: Examined)
     assert await examined.codes(settings=Settings()) == []
     found, _ = await examined.findings(settings=Settings(processes=64, database_connections=200))
     assert found.code == "CONNECTION_BUDGET"
-    assert found.reason.startswith("64 processes may open 13,184 connections (206 each), and the server has ")
+    assert found.reason.startswith("64 processes hold up to 12,800 connections (200 each), and the server has ")
     assert await examined.codes(settings=Settings(processes=64, transaction_pooling=True)) == []
     cells = SecretStr("postgresql://db/duly#cell_0 postgresql://db/duly#cell_1")
     found, _ = await examined.findings(settings=Settings(processes=64, database_connections=200, cells=cells))
-    assert found.reason.startswith("64 processes may open 13,248 connections (207 each), and the server has ")
+    assert found.reason.startswith("64 processes hold up to 12,864 connections (201 each), and the server has ")
 
 
 async def test_a_lock_table_that_is_too_small_for_the_retention_is_found_with_the_size_that_it_needs(
@@ -292,7 +292,7 @@ async def test_a_lock_table_that_is_too_small_for_the_retention_is_found_with_th
     for name in ("max_locks_per_transaction", "max_connections", "max_prepared_transactions"):
         size = size.replace(name, f"current_setting('{name}')::int")
     least, connections, sessions = await examined.value(f"select array[{size}]")
-    settings = Settings(processes=4, database_connections=10, retention_days=3650)
+    settings = Settings(processes=4, retention_days=3650)
     (found,) = await examined.findings(settings=settings)
     used = min(40, connections)
     assert (found.code, found.reason.split(",")[0]) == (

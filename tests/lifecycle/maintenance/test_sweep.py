@@ -13,6 +13,7 @@ from structlog.testing import capture_logs
 from duly.domain.ids import SMALLEST
 from duly.domain.job import Lane
 from duly.lifecycle.maintenance import sweep as sweep_module
+from duly.store.postgres import connection_pool, turns
 from duly.store.postgres import database as database_module
 from duly.store.postgres.database import Database, DatabaseTimeout
 from duly.store.queue.ready import LaneStart, claim_ready
@@ -295,16 +296,21 @@ async def test_a_cancel_wish_wins_over_the_end_that_came_after_it(start_service:
     assert (view["status"], view["result"], view["error"]["code"]) == ("cancelled", None, "CANCELLED")
 
 
-async def test_what_others_lost_is_set_right_whatever_else_this_node_waits_for(start_service: StartService) -> None:
+async def test_what_others_lost_is_set_right_whatever_else_this_node_waits_for(
+    start_service: StartService, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Its pool is used up, the connections of its other loops are taken, and its own outcomes stand still."""
     victim = await start_service(roles=("api", "worker"))
     job_id = await started(victim, "wait-for-gate", "victim", maxAttempts=5)
-    sweeper = await start_service(roles=("sweeper",), database_connections=4)
+    monkeypatch.setattr(connection_pool, "MOST_WHEN_STUCK", 4)
+    monkeypatch.setattr(turns, "LONG_TURN_SECONDS", 0.01)
+    sweeper = await start_service(roles=("sweeper",), database_connections=10)
     database = sweeper.node.database
     async with AsyncExitStack() as stack:
         for _ in range(2):
             await stack.enter_async_context(database.background())
             await stack.enter_async_context(database.connection())
+        assert database.pool_use == (4, 4)
         await stack.enter_async_context(sweeper.node.finisher._connection.use())
         await lose_its_node(victim, job_id)
         await run_again("victim", 2)

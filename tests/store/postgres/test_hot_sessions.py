@@ -7,10 +7,12 @@ from contextlib import AbstractAsyncContextManager, AsyncExitStack
 import pytest
 
 from duly.store.postgres import hot_sessions
-from duly.store.postgres.database import Database, HotConnection, RecordBusy
-from duly.store.postgres.hot_sessions import BUSY_USES, IDLE_SESSIONS, MOST_SESSIONS, MOST_WHEN_STUCK
+from duly.store.postgres.database import CONNECTIONS, OWN_CONNECTIONS, Database, HotConnection, RecordBusy
+from duly.store.postgres.hot_sessions import BUSY_USES, IDLE_SESSIONS, MOST_WHEN_STUCK
 from tests.support.service import BOUND_SECONDS, eventually
 
+# Hot sessions while the pool has opened no connection.
+MOST_SESSIONS = CONNECTIONS - OWN_CONNECTIONS
 READ_PID = "select pg_backend_pid()"
 
 

@@ -18,14 +18,13 @@ from duly.store.maintenance.diagnosis import (
     read_major_version,
 )
 from duly.store.postgres.catalog_types import Connection
+from duly.store.postgres.connection_pool import MOST_WHEN_STUCK
 from duly.store.postgres.epochs import lacking_grant
 from duly.store.postgres.partitions import DAYS_AHEAD
 
 OLDEST_VERSION = 15
 SESSIONS_SHARE = 0.9
-# Connections of a process beside the hot ones and those of the pool: LISTEN and the heartbeat.
-OWN_CONNECTIONS = 2
-# And to each of several cells: that of its probes.
+# Connections of a process to each of several cells beside the others: that of its probes.
 PROBE_CONNECTIONS = 1
 # Locks of a page of a list without a time, by day: tables and indexes.
 LOCKS_OF_DAY = 9
@@ -61,8 +60,7 @@ async def budget_findings(connection: Connection, settings: Settings) -> list[Fi
     if settings.transaction_pooling:
         return []
     processes = max(settings.processes, len(await list_nodes(connection)))
-    own = OWN_CONNECTIONS + (PROBE_CONNECTIONS if settings.cells is not None else 0)
-    each = own + settings.hot_connections + settings.database_connections
+    each = settings.database_connections + (PROBE_CONNECTIONS if settings.cells is not None else 0)
     limits = await read_connection_limits(connection)
     found = [
         ("the server has {:,} for Duly", limits.left, "raise max_connections"),
@@ -71,7 +69,7 @@ async def budget_findings(connection: Connection, settings: Settings) -> list[Fi
     ]
     needed = processes * each
     plural = "process" if processes == 1 else "processes"
-    words = f"{processes:,} {plural} may open {needed:,} connections ({each} each)"
+    words = f"{processes:,} {plural} hold up to {needed:,} connections ({each} each)"
     return [
         Finding(
             "CONNECTION_BUDGET",
@@ -91,7 +89,8 @@ async def lock_findings(connection: Connection, settings: Settings) -> list[Find
         return []
     found = await read_lock_table(connection)
     serving = sum(Role.API.value in node.roles for node in await list_nodes(connection))
-    connections = min(max(settings.processes, serving) * settings.database_connections, found.connections)
+    pooled = max(MOST_WHEN_STUCK, settings.database_connections // 2)
+    connections = min(max(settings.processes, serving) * pooled, found.connections)
     days = max(found.days, await longest_retention(connection, settings.retention_days) + DAYS_AHEAD + 1)
     needed = LOCKS_OF_DAY * days * connections
     least = ceil(needed / found.sessions)

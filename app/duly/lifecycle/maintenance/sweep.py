@@ -199,10 +199,12 @@ class Sweeper:
         async with self._database.connection() as connection:
             made = await ensure_partitions(connection)
             dropped = await self._drop_expired(connection, retention_days)
-            while await forget_old_keys(connection, limit=BATCH) == BATCH:
-                pass
-            while await delete_old_runs(connection, limit=BATCH) == BATCH:
-                pass
+        for delete in (forget_old_keys, delete_old_runs):
+            deleted = BATCH
+            while deleted == BATCH:
+                async with self._database.connection() as connection:  # others take turns between two batches
+                    deleted = await delete(connection, limit=BATCH)
+        async with self._database.connection() as connection:
             await delete_idle_receivers(connection)
             await delete_old_set_aside(connection)
             await delete_stale_leases(connection)

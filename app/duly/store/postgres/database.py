@@ -5,11 +5,10 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Mapp
 from contextlib import asynccontextmanager, suppress
 from datetime import date
 from functools import partial
-from typing import TYPE_CHECKING, Any, NoReturn, TypeAlias, TypeVar
-
-import asyncpg
+from typing import Any, NoReturn, TypeVar
 
 from duly.store.postgres.catalog_types import Connection
+from duly.store.postgres.connection_pool import ConnectionPool
 from duly.store.postgres.database_connector import DatabaseConnector, Session, quoted
 from duly.store.postgres.database_errors import (
     DRIVER,
@@ -25,12 +24,13 @@ from duly.store.postgres.database_errors import (
     translated,
 )
 from duly.store.postgres.database_url import location_of, parse_url, without_password
-from duly.store.postgres.error_classes import NO_ANSWER, NO_CONNECTION, PARTITION_MADE, POOLER
+from duly.store.postgres.error_classes import PARTITION_MADE, POOLER
 from duly.store.postgres.hot_connection import HotConnection
-from duly.store.postgres.hot_sessions import MOST_SESSIONS, HotSessions
+from duly.store.postgres.hot_sessions import HotSessions
 from duly.store.postgres.partitions import ensure_partitions, is_there
-from duly.store.postgres.plan_settings import PIN_PLANS, PINNED_PLANS, READING_PLANS
+from duly.store.postgres.plan_settings import PIN_PLANS, PINNED_PLANS
 from duly.store.postgres.pooler_probe import keeps_sessions
+from duly.store.postgres.turns import Turns
 
 __all__ = [
     "LOST",
@@ -49,17 +49,16 @@ __all__ = [
     "translated",
 ]
 
-if TYPE_CHECKING:
-    from asyncpg.pool import PoolConnectionProxy
-
 Answer = TypeVar("Answer")
-Pool: TypeAlias = "asyncpg.Pool[asyncpg.Record]"
 
 CLOSE_SECONDS = 3.0
-# Pooled connections that are idle for this long are closed.
-IDLE_SECONDS = 75.0
-# Pooled connections shared by periodic loops, which would otherwise open one each when a node starts.
-BACKGROUND_CONNECTIONS = 2
+CONNECTIONS = 6
+# Connections that are shared with nobody: for LISTEN, and for the heartbeat.
+OWN_CONNECTIONS = 2
+# Pooled connections for periodic loops, which would otherwise open one each when a node starts; a second one while a
+# statement of a loop takes long.
+BACKGROUND_CONNECTIONS = 1
+BACKGROUND_WHEN_STUCK = 2
 
 # A hot statement takes milliseconds: without a response for this long its connection counts as broken.
 STATEMENT_SECONDS = 15.0
@@ -70,14 +69,21 @@ IDLE_IN_TRANSACTION_SECONDS = 10.0
 
 
 class Database:
-    """Connections to one Postgres. Opens none until it is used."""
+    """Connections to one Postgres. Opens none until it is used.
+
+    Args:
+        url: its URL.
+        connections: number of connections; a few more while statements hang. Two are for LISTEN and the heartbeat.
+            The pool has up to half of the others, and the hot sessions those that the pool has not opened.
+        transaction_pooling: behind a pooler in transaction mode.
+        schema: schema of the tables (default: the search path of the role).
+    """
 
     def __init__(
         self,
         url: str,
         *,
-        connections: int = 10,
-        hot_connections: int = MOST_SESSIONS,
+        connections: int = CONNECTIONS,
         transaction_pooling: bool = False,
         schema: str | None = None,
     ) -> None:
@@ -92,15 +98,22 @@ class Database:
             note=lambda error: self.note(error),  # noqa: PLW0108  # `note` is replaced later
         )
         self._target = target
-        self._connections = connections
         self.listens = not transaction_pooling
         # Called with each error of the database, for example to count it.
         self.note: Callable[[DatabaseError], None] = lambda _: None
-        self._hot = HotSessions(self._connect_hot, most=hot_connections)
+        self._shared = max(connections - OWN_CONNECTIONS, 2)
+        self._pooled = self._shared // 2
+        self._hot = HotSessions(self._connect_hot, most=self._shared)
+        self._pool = ConnectionPool(
+            self._url,
+            self._connector,
+            most=self._pooled,
+            note=lambda error: self.note(error),  # noqa: PLW0108  # `note` is replaced later
+            resized=self._share,
+        )
         self._own: list[HotSessions] = []
-        self._pool: Pool | None = None
         self._making = asyncio.Lock()
-        self._background = asyncio.Semaphore(BACKGROUND_CONNECTIONS)
+        self._background = Turns(BACKGROUND_CONNECTIONS, when_stuck=BACKGROUND_WHEN_STUCK)
 
     async def connect(self, settings: Mapping[str, str] | None = None, **more: Any) -> Connection:
         """Opens a dedicated connection with these session settings.
@@ -174,14 +187,12 @@ class Database:
     @property
     def pool_use(self) -> tuple[int, int]:
         """Number of pooled connections in use, and their limit."""
-        pool = self._pool
-        return (0 if pool is None else pool.get_size() - pool.get_idle_size()), self._connections
+        return self._pool.in_use, self._pool.limit
 
     @property
     def open_connections(self) -> int:
         """Number of open connections of this process."""
-        pooled = self._pool.get_size() if self._pool is not None else 0
-        return pooled + sum(len(sessions) for sessions in (self._hot, *self._own))
+        return self._pool.size + sum(len(sessions) for sessions in (self._hot, *self._own))
 
     @asynccontextmanager
     async def connection(self) -> AsyncIterator[Connection]:
@@ -190,33 +201,8 @@ class Database:
         Raises:
             DatabaseOutage, RecordRefused: as described in `database_errors`.
         """
-        pool = self._pool or await self._open_pool()
-        async with self._translating():
-            held = await self._acquired(pool)
-            try:
-                yield held
-            except asyncpg.ReadOnlySQLTransactionError:
-                held.terminate()  # a former primary; the next connection may reach the new one
-                raise
-            finally:
-                # A cancelled user may leave a transaction open.
-                with suppress(asyncpg.InterfaceError):  # closed meanwhile
-                    if held.is_in_transaction():
-                        held.terminate()
-                await pool.release(held)
-
-    async def _acquired(self, pool: Pool) -> "PoolConnectionProxy[asyncpg.Record]":
-        try:
-            return await pool.acquire(timeout=self._connector.pool_seconds)
-        except TimeoutError:
-            in_use = pool.get_size() - pool.get_idle_size()
-            found = (
-                DatabaseOutage(f"all {in_use} connections are in use", NO_CONNECTION)
-                if in_use >= self._connections
-                else DatabaseOutage(f"no connection within {self._connector.seconds:g} s", NO_ANSWER)
-            )
-            self.note(found)
-            raise found from None
+        async with self._translating(), self._pool.connection() as connection:
+            yield connection
 
     @asynccontextmanager
     async def background(self) -> AsyncIterator[Connection]:
@@ -225,7 +211,7 @@ class Database:
         Raises:
             DatabaseOutage, RecordRefused: as described in `database_errors`.
         """
-        async with self._background, self.connection() as connection:
+        async with self._background.turn(), self.connection() as connection:
             try:
                 async with asyncio.timeout(BACKGROUND_SECONDS):
                     yield connection
@@ -233,21 +219,9 @@ class Database:
                 connection.terminate()  # a server that does not respond would not respond to a cancellation either
                 raise
 
-    async def _open_pool(self) -> Pool:
-        """Opens the pool, which connects on demand and hands out the last used connection first."""
-        # Arguments of the connector, which the pool passes on.
-        arguments = {**self._connector.arguments(), "connect": self._connector.connect, "settings": READING_PLANS}
-        pool: Pool = asyncpg.create_pool(
-            self._url,
-            min_size=0,
-            max_size=self._connections,
-            max_inactive_connection_lifetime=IDLE_SECONDS,
-            reset=_leave_as_it_is,
-            **arguments,
-        )
-        await pool  # does not yield: it opens no connection yet
-        self._pool = pool
-        return pool
+    async def _share(self, pooled: int) -> None:
+        """Leaves the hot sessions those of the shared connections that are not pooled."""
+        await self._hot.keep_within(self._shared - min(pooled, self._pooled))
 
     @asynccontextmanager
     async def pinned(self) -> AsyncIterator[Connection]:
@@ -271,7 +245,7 @@ class Database:
 
     def own(self) -> HotConnection:
         """Returns a connection with a session of its own, for LISTEN, or for what must not wait for other flows."""
-        self._own.append(HotSessions(self._connect_hot))
+        self._own.append(HotSessions(self._connect_hot, most=1))
         return HotConnection(self._own[-1], self._translating, _hot_settings(None))
 
     async def _connect_hot(self, settings: Mapping[str, str]) -> Session:
@@ -284,8 +258,7 @@ class Database:
         with suppress(TimeoutError):
             async with asyncio.timeout(CLOSE_SECONDS):
                 await asyncio.gather(*(sessions.close() for sessions in (self._hot, *self._own)))
-                if self._pool is not None:
-                    await self._pool.close()
+                await self._pool.close()
 
     def __repr__(self) -> str:
         return f"Database({without_password(self._url)})"
@@ -312,7 +285,3 @@ def _hot_settings(lock_seconds: float | None) -> dict[str, str]:
         "idle_in_transaction_session_timeout": f"{IDLE_IN_TRANSACTION_SECONDS * 1000:.0f}",
         "lock_timeout": f"{(lock_seconds or 0) * 1000:.0f}",
     }
-
-
-async def _leave_as_it_is(_: Connection) -> None:
-    """Replaces asyncpg's reset, which is a query at each release: users leave the session clean."""

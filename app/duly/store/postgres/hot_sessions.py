@@ -24,9 +24,8 @@ IDLE_SESSIONS = 2
 IDLE_SECONDS = 15.0
 # Wait for a session that a statement of milliseconds uses, before another one is opened.
 TURN_SECONDS = 0.05
-# With this number of open sessions, flows take turns on them; a process is then connected six times, with LISTEN and
-# the heartbeat. If none is released for longer, all hang, and more are opened.
-MOST_SESSIONS = 4
+# With as many sessions as they may have, flows take turns on them. If none is released for longer, all hang, and more
+# are opened.
 LONG_TURN_SECONDS = 2.0
 MOST_WHEN_STUCK = 10
 
@@ -82,15 +81,15 @@ class HotSessions:
         most: number of sessions, unless all are stuck.
     """
 
-    def __init__(
-        self, connect: Callable[[Mapping[str, str]], Awaitable[Session]], *, most: int = MOST_SESSIONS
-    ) -> None:
+    def __init__(self, connect: Callable[[Mapping[str, str]], Awaitable[Session]], *, most: int) -> None:
         self._connect = connect
         self._most = most
         # Flows that wait for their turn while no more may be opened, each for a session, or for room to open one.
         self._turns: list[_Turn] = []
         self._sessions: list[HotSession] = []
         self._opening = 0
+        # Waits for fewer sessions, which close those that are released.
+        self._shrinking = 0
         self._released = asyncio.Event()
         self._pruning: asyncio.TimerHandle | None = None
         self._closing: set[asyncio.Task[None]] = set()
@@ -135,7 +134,8 @@ class HotSessions:
 
     def release(self, session: HotSession) -> None:
         """Takes a session back. One that was left within a transaction is closed."""
-        if session.connection.is_closed() or session.connection.is_in_transaction():
+        too_many = self._shrinking > 0 and self._count > self._most
+        if too_many or session.connection.is_closed() or session.connection.is_in_transaction():
             self.drop(session)
             return
         session.released_at = session.flow.released_at = time.monotonic()
@@ -149,11 +149,32 @@ class HotSessions:
         """Closes a session. Returns the task that closes it."""
         if session in self._sessions:
             self._sessions.remove(session)
+        session.free = False  # the flow that used it last may not take it again
         self._room()
         task = asyncio.get_running_loop().create_task(_close(session.connection))
         self._closing.add(task)
         task.add_done_callback(self._closing.discard)
         return task
+
+    async def keep_within(self, most: int) -> None:
+        """Limits the number of sessions from now on. Closes those that are too many: free ones, and those that are
+        released within some time.
+        """
+        self._most = most
+        self._room()
+        self._shrinking += 1
+        try:
+            async with asyncio.timeout(LONG_TURN_SECONDS):
+                while self._count > self._most:
+                    if free := [one for one in self._sessions if one.free]:
+                        await asyncio.shield(self.drop(min(free, key=lambda one: one.released_at)))
+                    else:
+                        self._released.clear()
+                        await self._released.wait()
+        except TimeoutError:
+            pass  # all hang
+        finally:
+            self._shrinking -= 1
 
     async def close(self) -> None:
         """Closes all sessions, also those in use."""
@@ -180,7 +201,7 @@ class HotSessions:
 
     async def _in_turn(self, flow: Flow) -> HotSession | None:
         """Waits a moment for a session that another flow uses. Returns None if another one has to be opened."""
-        if self._count < IDLE_SESSIONS:
+        if self._count < min(IDLE_SESSIONS, self._most):
             return None
         if not self._full:
             session = await self._released_within(TURN_SECONDS, flow)
@@ -230,8 +251,9 @@ class HotSessions:
         return True
 
     def _room(self) -> None:
-        """Notifies a flow that another session may be opened."""
-        self._hand_over(None)
+        """Notifies a flow that another session may be opened, if so."""
+        if not self._full:
+            self._hand_over(None)
         self._released.set()
 
     async def _released_within(self, seconds: float, flow: Flow) -> HotSession | None:
