@@ -321,7 +321,7 @@ async def test_a_role_that_only_serves_is_examined_within_its_limits(empty_datab
         await split.grant("revoke execute on function {schema}.duly_begin_epoch() from {serving}")
         assert await codes() == ["EPOCH_NOT_PERMITTED"]
         await split.grant(*GRANTS)
-        await split.grant("alter role {serving} connection limit 15")
+        await split.grant("alter role {serving} connection limit 5")
         assert await codes() == ["CONNECTION_BUDGET"]
 
 

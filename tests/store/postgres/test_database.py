@@ -4,7 +4,8 @@ import asyncio
 
 import pytest
 
-from duly.store.postgres.database import BACKGROUND_CONNECTIONS, Database, DatabaseOutage
+from duly.store.postgres import turns
+from duly.store.postgres.database import Database, DatabaseOutage
 from tests.support.service import BOUND_SECONDS, eventually
 
 
@@ -27,23 +28,33 @@ async def test_a_transaction_that_was_cut_short_is_not_handed_to_the_next_user(d
     await database.close()
 
 
-async def test_loops_that_look_now_and_then_share_two_connections(database_url: str) -> None:
+async def test_loops_that_look_now_and_then_share_a_connection(
+    database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(turns, "LONG_TURN_SECONDS", 10 * BOUND_SECONDS)
     database = Database(database_url)
-    both = asyncio.Barrier(BACKGROUND_CONNECTIONS)
-    inside: set[int] = set()
 
-    async def look(number: int) -> int:
-        async with database.background():
-            inside.add(number)
-            await both.wait()  # until another has one
-            at_once = len(inside)
-            await both.wait()
-            inside.remove(number)
-            return at_once
+    async def look() -> int:
+        async with database.background() as connection:
+            pid: int = await connection.fetchval("select pg_backend_pid()")
+            return pid
 
-    at_once = await asyncio.wait_for(asyncio.gather(*map(look, range(12))), BOUND_SECONDS)
+    pids = await asyncio.wait_for(asyncio.gather(*(look() for _ in range(12))), BOUND_SECONDS)
+    assert (len(set(pids)), database.open_connections) == (1, 1)
     await database.close()
-    assert set(at_once) == {BACKGROUND_CONNECTIONS} == {2}
+
+
+async def test_a_loop_whose_statement_takes_long_keeps_the_others_waiting_for_a_moment_only(
+    database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(turns, "LONG_TURN_SECONDS", 0.01)
+    database = Database(database_url)
+    async with asyncio.timeout(BOUND_SECONDS), database.background() as slow, database.background() as other:
+        assert slow.get_server_pid() != other.get_server_pid()
+        third = asyncio.ensure_future(database.background().__aenter__())
+        with pytest.raises(TimeoutError):
+            await asyncio.wait_for(third, 0.1)
+    await database.close()
 
 
 async def test_a_connection_that_the_server_ended_is_replaced_unnoticed(database_url: str) -> None:
