@@ -66,8 +66,8 @@ class Sizes:
     naive_deliveries: int = 400
     endpoints: int = 50
     notification_jobs: int = 40
-    black_hole_seconds: float = 20.0
-    black_hole_callback_seconds: float = 8.0
+    black_hole_seconds: float = 15.0
+    black_hole_callback_seconds: float = 6.0
     black_hole_jobs_per_second: float = 50.0
     # Drop each database after its round and checkpoint before the next, so that rounds do not affect each other.
     tidy: bool = True

@@ -31,7 +31,8 @@ def measure(context: RunContext) -> list[Result]:
         with running(contestant, context, Start(descriptors=DESCRIPTORS)) as service:
             return Round(figures(service, context.sizes))
 
-    return alternate("D1", (DULY_SERVICE,), context=context, measure=one_round)
+    within = context.with_rounds(context.sizes.growth_rounds)
+    return alternate("D1", (DULY_SERVICE,), context=within, measure=one_round)
 
 
 def figures(service: Running, sizes: Sizes) -> Figures:

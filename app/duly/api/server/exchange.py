@@ -1,9 +1,9 @@
 """Exchange: one request and its response, as the middleware and the access log see it."""
 
 import time
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 
-from starlette.types import Message, Scope, Send
+from starlette.types import Message, Receive, Scope, Send
 
 from duly.api.server.security_headers import NO_REFERRER
 from duly.telemetry.tracing import RequestSpans
@@ -17,10 +17,14 @@ class Exchange:
     """Adds the request id and the headers in `also` to the response, and the path prefix to its `Location`.
 
     `status` is None until the response has begun; `code` is the code of an error; `trace`: spans of a request that
-    submits jobs, if its trace is sampled.
+    submits jobs, if its trace is sampled. `later` sends a response that lasts, after the routes have returned: their
+    frames would take a third of its memory; it is only used if `sends_later`.
     """
 
-    __slots__ = ("_prefix", "_request_id", "_send", "also", "began", "code", "location", "status", "trace")
+    __slots__ = (
+        *("_prefix", "_request_id", "_send", "also", "began", "code", "later", "location", "sends_later"),
+        *("status", "trace"),
+    )
 
     def __init__(self, send: Send, request_id: bytes, prefix: str) -> None:
         self._send = send
@@ -32,6 +36,8 @@ class Exchange:
         self.location: bytes | None = None
         self.code: str | None = None
         self.trace: RequestSpans | None = None
+        self.sends_later = False
+        self.later: Callable[[Receive, Send], Awaitable[None]] | None = None
 
     @property
     def begun(self) -> bool:

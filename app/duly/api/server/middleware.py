@@ -101,8 +101,9 @@ class RequestMiddleware:
                 await self._send_error(error, scope, receive, exchange)
         finally:
             leave(scope)
-            # Both refer to the scope: cycles would keep the garbage collector busy.
+            # All refer to the scope: cycles would keep the garbage collector busy.
             del scope["duly.exchange"]
+            exchange.later = None
             scope.pop(RESPOND, None)
             if exchange.trace is not None:
                 self._end_trace(exchange.trace, scope, exchange)
@@ -130,7 +131,13 @@ class RequestMiddleware:
             inner[BODY] = body = await _read(scope, receive, limit=limit)
             if app is self._app:
                 receive = _replay(body, receive)
+        if app is not self._app:
+            await app(inner, receive, exchange.send)
+            return
+        exchange.sends_later = True
         await app(inner, receive, exchange.send)
+        if exchange.later is not None:
+            await exchange.later(receive, exchange.send)
 
     async def _send_error(self, error: Exception, scope: Scope, receive: Receive, exchange: Exchange) -> None:
         failure = as_duly_error(error, request_id=scope["duly.request_id"])

@@ -1,8 +1,9 @@
 """Responses of event streams, and their parts of the OpenAPI document."""
 
 import asyncio
-from collections.abc import AsyncGenerator, AsyncIterator
+from collections.abc import AsyncGenerator
 from contextlib import aclosing
+from functools import partial
 from typing import Any
 
 from fastapi import Request, Response
@@ -11,6 +12,7 @@ from starlette.types import Receive, Scope, Send
 
 from duly.api.contract.openapi_parts import header_parameters
 from duly.api.contract.response_models import Responses
+from duly.api.server.exchange import Exchange
 from duly.api.server.scope_values import node_of, principal_of
 from duly.errors import Invalid, PathError
 from duly.stream.capacity import StreamCapacity
@@ -45,26 +47,51 @@ STREAM_DOCUMENT: dict[str, Any] = {
 def stream_response(request: Request, messages: AsyncGenerator[StreamText, None]) -> Response:
     """Returns a response that sends messages until they end, or the key of the request is refused."""
     pieces = _within(node_of(request).stream_capacity, messages)
-    return _KeyedStream(pieces, media_type="text/event-stream", headers=STREAM_HEADERS)
+    return _KeyedStream(pieces)
 
 
 class _KeyedStream(StreamingResponse):
     """Stream that ends once the key with which it was opened has expired or was revoked."""
 
+    def __init__(self, pieces: AsyncGenerator[StreamText, None]) -> None:
+        super().__init__(pieces, media_type="text/event-stream", headers=STREAM_HEADERS)
+        self._pieces = pieces
+
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Sends the stream."""
-        now = asyncio.get_running_loop().time
+        """Sends the stream, if possible after the routes have returned."""
+        exchange: Exchange = scope["duly.exchange"]
+        if exchange.sends_later:
+            exchange.later = partial(self._send_to_end, scope)
+        else:
+            await self._send_to_end(scope, receive, send)
+
+    async def _send_to_end(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Sends the stream until its end, that of its key, or until the client has gone."""
+        loop = asyncio.get_running_loop()
         try:
-            async with asyncio.timeout(None) as limit:
-                with node_of(scope).key_verifier.holding(principal_of(scope), lambda: limit.reschedule(now())):
-                    await super().__call__(scope, receive, send)
+            async with asyncio.timeout(None) as limit, aclosing(self._pieces):
+                with node_of(scope).key_verifier.holding(principal_of(scope), lambda: limit.reschedule(loop.time())):
+                    leaving = loop.create_task(_wait_until_gone(receive, limit))
+                    try:
+                        await self.stream_response(send)
+                    finally:
+                        leaving.cancel()
         except TimeoutError:
             if not limit.expired() or not scope["duly.exchange"].begun:
                 raise
             await send({"type": "http.response.body", "body": b"", "more_body": False})
 
 
-async def _within(capacity: StreamCapacity, messages: AsyncGenerator[StreamText, None]) -> AsyncIterator[StreamText]:
+async def _wait_until_gone(receive: Receive, limit: asyncio.Timeout) -> None:
+    """Ends the stream when its client disconnects."""
+    while (await receive())["type"] != "http.disconnect":
+        pass
+    limit.reschedule(asyncio.get_running_loop().time())
+
+
+async def _within(
+    capacity: StreamCapacity, messages: AsyncGenerator[StreamText, None]
+) -> AsyncGenerator[StreamText, None]:
     """Yields the messages, or an empty stream if the capacity is exhausted: a browser reconnects after that, but not
     after an error.
     """
