@@ -7,6 +7,7 @@ from uuid import uuid4
 
 import pytest
 
+from duly.lifecycle.leases import leased_types
 from tests.support import handlers as test_handlers
 from tests.support.cells import CELLS, CellService, cell_database, key_in, running_cells
 from tests.support.database_pool import TestDatabases
@@ -140,6 +141,27 @@ async def test_each_call_about_a_lease_reaches_its_cell(api: CellService) -> Non
         await complete_all(api, await claim_until(api, 2))
         for each in (job_id, child):
             assert (await api.job(each))["status"] == "completed"
+
+
+async def test_a_worker_that_runs_a_job_of_one_cell_is_a_worker_for_those_of_the_others(
+    api: CellService, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(leased_types, "BETWEEN_CLAIMS_SECONDS", -1)  # so that only the lease counts
+    await submit(api, CELLS)
+    lease = await claim_one(api)
+    waiting = await submit(api, CELLS, queue="waiting")
+
+    async def workers() -> list[int | None]:
+        await api.beat()
+        paths = [f"/api/v1/jobs/{job_id}/why" for job_id in waiting]
+        return [(await api.request("GET", path)).json()["data"].get("workers") for path in paths]
+
+    assert await workers() == [1] * CELLS
+    api.node.parts.leased_types._until.clear()  # as in a process that the worker has not claimed from
+    assert await workers() == [None] * CELLS
+    assert (await post(api, lease, "heartbeat")).status_code == 200
+    assert await workers() == [1] * CELLS
+    await complete_all(api, [lease, *await claim_until(api, 2 * CELLS - 1)])
 
 
 async def test_heartbeats_of_leases_of_several_cells_are_answered_in_order(api: CellService) -> None:

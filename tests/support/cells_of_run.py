@@ -109,7 +109,10 @@ GATHERED = {
         "test_it_waits_for_jobs_that_it_depends_on",
         "test_a_busy_service_that_loses_its_hot_tables_finishes_everything",
     ),
-    "claims of workers over HTTP are of each cell": ("test_polls.py",),
+    "claims of workers over HTTP look into one cell after the other": (
+        "test_polls.py",
+        "test_a_worker_that_is_silent_between_claims_is_forgotten_unless_it_runs_a_job",
+    ),
     "looks into the node or the tables of one cell": (
         "test_set_aside.py",
         "test_ids_of_tenants.py",

@@ -19,7 +19,6 @@ from duly.api.leases.lease_body import joined, lease_text
 from duly.api.server.key_hold import while_key_is_valid
 from duly.cells.local_call import Cells
 from duly.domain.job import ClaimedJob
-from duly.lifecycle.leases.leased_types import BETWEEN_CLAIMS_SECONDS
 from duly.lifecycle.leases.poll_rounds import LaneFilter, LeaseTerms
 from duly.node import Node
 from duly.store.postgres.database import DatabaseError
@@ -49,12 +48,10 @@ class ClaimInAll:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Handles one claim."""
-        await begin_submission(scope, no_query=NO_QUERY)
+        node = await begin_submission(scope, no_query=NO_QUERY)
         lanes, terms, seconds = read_claim(scope)
         cells = self._in_turn()
-        for cell in cells:
-            known = self._cells.nodes[cell].leased_types
-            known.note(lanes.tenant_id, lanes.types, seconds=seconds + BETWEEN_CLAIMS_SECONDS)
+        node.leased_types.note_claim(lanes.tenant_id, lanes.types, seconds=seconds)
         left = asyncio.ensure_future(left_of(receive))
         try:
             async with while_key_is_valid(scope):

@@ -37,7 +37,6 @@ from duly.lifecycle.figures.recorder import FigureRecorder
 from duly.lifecycle.figures.scaling import ScalingReader
 from duly.lifecycle.inbox.inbox_mover import InboxMover
 from duly.lifecycle.inbox.inbox_reader import InboxReader
-from duly.lifecycle.leases.leased_types import LeasedTypes
 from duly.lifecycle.maintenance.redeliver import Replayer
 from duly.lifecycle.maintenance.sweep import Sweeper
 from duly.lifecycle.read.job_reader import JobReader
@@ -162,7 +161,7 @@ class Node:
             on_follow=self.wakeups.follow_all,
         )
         self.stream_capacity = self.parts.stream_capacity
-        self.leased_types = LeasedTypes()
+        self.leased_types = self.parts.leased_types
         self.heartbeat = Heartbeat(
             database,
             self.wakeups,

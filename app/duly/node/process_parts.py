@@ -7,6 +7,7 @@ from collections.abc import Callable
 
 from duly import __version__
 from duly.handlers.registry import Registry
+from duly.lifecycle.leases.leased_types import LeasedTypes
 from duly.node.dispatcher_parts import webhook_client
 from duly.settings import Settings
 from duly.stream.capacity import StreamCapacity
@@ -23,7 +24,8 @@ def process_name() -> str:
 
 
 class ProcessParts:
-    """Access log, traces, watchdog of the event loop, limit of streams, HTTP client for webhooks, and handlers.
+    """Access log, traces, watchdog of the event loop, limit of streams, live workers over HTTP, HTTP client for
+    webhooks, and handlers.
 
     Args:
         settings: the settings of the process.
@@ -41,6 +43,7 @@ class ProcessParts:
             shared=settings.processes > 1,
         )
         self.outbound = webhook_client(settings)
+        self.leased_types = LeasedTypes()  # a worker over HTTP claims from all cells
         self.stream_capacity = StreamCapacity(settings.stream_limit)
         self.watchdog = Watchdog(handlers_run=lambda: any(runs() for runs in self._handlers_run))
         self._handlers_run: list[Callable[[], bool]] = []

@@ -40,7 +40,7 @@ async def test_a_job_waits_for_its_worker_over_http_not_for_any_worker(api: Serv
 async def test_a_worker_that_is_silent_between_claims_is_forgotten_unless_it_runs_a_job(
     api: Service, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("duly.api.leases.claim_leases.BETWEEN_CLAIMS_SECONDS", -1)
+    monkeypatch.setattr(leased_types, "BETWEEN_CLAIMS_SECONDS", -1)
     for name in ("render", "mail"):
         assert (await api.client.put(f"{PATH}/{name}", json={})).status_code == 201
     jobs = [await api.submit("render"), await api.submit("render"), await api.submit("mail")]

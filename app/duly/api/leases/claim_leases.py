@@ -19,7 +19,6 @@ from duly.api.leases.models import LeaseRequest, LeasesBody
 from duly.api.server.key_hold import while_key_is_valid
 from duly.api.server.scope_values import RequestScope, principal_of
 from duly.domain.job import ClaimedJob
-from duly.lifecycle.leases.leased_types import BETWEEN_CLAIMS_SECONDS
 from duly.lifecycle.leases.poll_rounds import LaneFilter, LeaseTerms
 from duly.node import Node
 from duly.store.postgres.database import DatabaseError
@@ -51,7 +50,7 @@ async def claim_leases(scope: Scope, receive: Receive, send: Send) -> None:
     """Claims jobs, as bare ASGI."""
     node = await begin_submission(scope, no_query=NO_QUERY)
     lanes, terms, seconds = read_claim(scope)
-    node.leased_types.note(lanes.tenant_id, lanes.types, seconds=seconds + BETWEEN_CLAIMS_SECONDS)
+    node.leased_types.note_claim(lanes.tenant_id, lanes.types, seconds=seconds)
     left = asyncio.ensure_future(left_of(receive))
     try:
         async with while_key_is_valid(scope):

@@ -1,4 +1,4 @@
-"""Job types for which workers over HTTP are alive, as one node sees it; stored with its heartbeats."""
+"""Job types for which workers over HTTP are alive, as one process sees it; stored with the heartbeats of its nodes."""
 
 import time
 from collections.abc import Callable, Iterable
@@ -11,11 +11,15 @@ MOST_TYPES = 10_000
 
 
 class LeasedTypes:
-    """Job types that workers over HTTP claim, or run, at one node."""
+    """Job types that workers over HTTP claim, or run, at one process."""
 
     def __init__(self, now: Callable[[], float] = time.monotonic) -> None:
         self._now = now
         self._until: dict[tuple[int, str], float] = {}
+
+    def note_claim(self, tenant_id: int, types: Iterable[str], *, seconds: float) -> None:
+        """Notes that a worker claims these types, and waits for some seconds; it may claim again for a while."""
+        self.note(tenant_id, types, seconds=seconds + BETWEEN_CLAIMS_SECONDS)
 
     def note(self, tenant_id: int, types: Iterable[str], *, seconds: float) -> None:
         """Notes that a worker of this tenant is alive for these types at least for some seconds."""
