@@ -218,6 +218,18 @@ async def test_a_schedule_that_code_declares_is_in_the_cell_of_its_name(start_ce
         assert {row[0] for row in await cells.sql(cell, "select name from schedules where declared")} == own
 
 
+async def test_the_workers_that_declare_a_schedule_are_those_of_its_cell(start_cells: Callable[..., Any]) -> None:
+    cells: CellService = await start_cells(handlers=("tests.support.scheduled_handlers",))
+    await cells.sql(0, "update nodes set schedules = '{}'")  # as if the workers of cell 0 were of another release
+    own = {name: int(cell_of_key(DEFAULT_TENANT, name, CELLS) != 0) for name in NAMES}
+    assert set(own.values()) == {0, 1}
+    for _ in range(CELLS):
+        items = (await cells.whole("/api/v1/schedules")).json()["items"]
+        assert {item["name"]: item["workers"] for item in items} == own
+        for name, workers in own.items():
+            assert (await sent(cells, "GET", f"schedules/{name}")).json()["workers"] == workers
+
+
 ECHO = {"type": "echo", "parameters": {}}
 
 

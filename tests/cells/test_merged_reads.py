@@ -2,11 +2,12 @@
 
 import gzip
 from collections.abc import AsyncIterator
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
 
-from tests.support.cells import CellService
+from tests.support.cells import CELLS, CellService
 from tests.support.service import eventually
 
 JOBS, BATCHES, QUEUES = "/api/v1/jobs", "/api/v1/batches", "/api/v1/queues"
@@ -112,6 +113,35 @@ async def test_a_queue_is_the_sum_of_its_parts(shared_cells: CellService) -> Non
     [page] = await pages_of(shared_cells, QUEUES, limit=200)
     assert [each["queue"] for each in page] == sorted({each["queue"] for each in page})
     assert next(each for each in page if each["queue"] == "parts")["scheduled"] == 4
+
+
+async def test_types_that_workers_declared_in_some_cells_are_the_same_whichever_cell_is_next(
+    shared_cells: CellService,
+) -> None:
+    """Each worker declares the types of its handlers in the cells that it works, each at a time of its own."""
+    declare = """
+        insert into declared_types
+        select (json_populate_record(d, json_build_object('type', $1::text, 'declared_at', $2::timestamptz))).*
+        from declared_types d where type = 'echo'
+    """
+    times = {cell: datetime(2026, 5, 4, cell, tzinfo=UTC) for cell in (1, 3)}
+    for cell, at in times.items():
+        await shared_cells.sql(cell, declare, "zz.in-two", at)
+    await shared_cells.sql(2, declare, "zz.in-one", times[1])
+    try:
+        for _ in range(2 * CELLS):
+            pages = await pages_of(shared_cells, "/api/v1/job-types", limit=20)
+            items = [item for page in pages for item in page]
+            assert [len(page) for page in pages[:-1]] == [20] * (len(pages) - 1)
+            assert [item["type"] for item in items] == sorted({item["type"] for item in items})
+            assert [(item["type"], item["declaredAt"]) for item in items[-2:]] == [
+                ("zz.in-one", "2026-05-04T01:00:00.000Z"),
+                ("zz.in-two", "2026-05-04T03:00:00.000Z"),
+            ]
+            for item in items[-2:]:
+                assert await complete(shared_cells, f"/api/v1/job-types/{item['type']}") == item
+    finally:
+        await shared_cells.sql("delete from declared_types where type like 'zz.%'")
 
 
 async def test_a_process_is_one_node_with_the_slots_of_all_its_cells(shared_cells: CellService) -> None:

@@ -6,19 +6,20 @@ from typing import Annotated, NamedTuple
 from fastapi import APIRouter, Query, Request, Response
 
 from duly.api.contract.cursors import name_in_cursor, write_cursor
+from duly.api.contract.merged_pages import Page, first_page, merged_page
 from duly.api.contract.response_models import error_responses
 from duly.api.contract.responses import accepts_query, merged_response, page_response
 from duly.api.queues.breaker_bodies import breaker_body, breakers_of
 from duly.api.queues.job_type_models import JobTypeBody, JobTypePage, ShownType, job_type_body
 from duly.api.server.cell_reads import read_cells
 from duly.api.server.scope_values import node_of, tenant_of
-from duly.domain.declared_type import DeclaredType
+from duly.domain.declared_type import EVERY_TENANT, DeclaredType
 from duly.domain.names import is_name
 from duly.domain.run_times import RunTimes, joined_run_times
 from duly.errors import NotFound
 from duly.lifecycle.job_types.handler_declarations import declaration_of
 from duly.node import Node
-from duly.store.queue.declared_types import list_declared_types, read_declared_type
+from duly.store.queue.declared_types import DeclaredRecord, list_declared_types, read_declared_type
 from duly.store.queue.job_type_breakers import JobTypeBreakerView
 from duly.store.queue.limits import UNLIMITED, FlowLimits, Scope, read_limits_of
 from duly.store.queue.nodes import count_workers
@@ -40,17 +41,24 @@ async def list_job_types(
     request: Request, limit: Annotated[int, Query(ge=1, le=200)] = 50, cursor: str | None = None
 ) -> Response:
     """Returns the job types, sorted by name: those of handlers, and those that were declared."""
-    after, registry = name_in_cursor(LIST, cursor), node_of(request).registry
-    async with node_of(request).database.connection() as connection:
-        declared = await list_declared_types(connection, tenant_of(request), after=after, limit=limit + 1)
-    shown = {record.declared.type: ShownType(record.declared, record.declared_at) for record in declared}
-    for name, handler in registry.items():
+    after, tenant_id = name_in_cursor(LIST, cursor), tenant_of(request)
+
+    async def read(node: Node) -> Page[DeclaredRecord, str]:
+        async with node.database.connection() as connection:
+            found = await list_declared_types(connection, tenant_id, after=after, limit=limit + 1)
+        return first_page(found, limit=limit, key=_name_of)
+
+    found, unread = await read_cells(request, read)
+    page = merged_page(found.values(), limit=limit, key=_name_of, newest_first=False, combine=_in_force)
+    shown = {_name_of(record): ShownType(record.declared, record.declared_at) for record in page.items}
+    for name, handler in node_of(request).registry.items():
         if name > after:
             shown[name] = _of_handler(declaration_of(handler), shown.get(name))
     names = sorted(shown)
     items, away = await job_type_bodies(request, [shown[name] for name in names[:limit]])
-    last = write_cursor(LIST, names[limit - 1]) if len(names) > limit else None
-    return page_response(items, next_cursor=last, away=away)
+    more = page.reached is not None or len(names) > limit
+    last = write_cursor(LIST, names[limit - 1]) if more else None
+    return page_response(items, next_cursor=last, away=sorted({*unread, *away}))
 
 
 @router.get(
@@ -65,16 +73,33 @@ async def read_job_type(request: Request, type: str) -> Response:  # noqa: A002 
     """Returns one job type."""
     if not is_name(type):  # a text that the database might refuse
         raise await unknown_job_type(request, type)
-    handler = node_of(request).registry.get(type)
-    async with node_of(request).database.connection() as connection:
-        record = await read_declared_type(connection, tenant_of(request), type)
-    shown = ShownType(record.declared, record.declared_at) if record is not None else None
+    handler, tenant_id = node_of(request).registry.get(type), tenant_of(request)
+
+    async def read(node: Node) -> DeclaredRecord | None:
+        async with node.database.connection() as connection:
+            return await read_declared_type(connection, tenant_id, type)
+
+    found, unread = await read_cells(request, read)
+    records = [record for record in found.values() if record is not None]
+    shown = ShownType((record := _in_force(records)).declared, record.declared_at) if records else None
     if handler is not None:
         shown = _of_handler(declaration_of(handler), shown)
     if shown is None:
         raise await unknown_job_type(request, type)
     [body], away = await job_type_bodies(request, [shown])
-    return merged_response(body, away=away)
+    return merged_response(body, away=sorted({*unread, *away}))
+
+
+def _name_of(record: DeclaredRecord) -> str:
+    return record.declared.type
+
+
+def _in_force(records: Sequence[DeclaredRecord]) -> DeclaredRecord:
+    """Returns the record to show of those that cells have of a type: the newest, those of handlers first.
+
+    Workers declare the types of their handlers in each cell that they work.
+    """
+    return max(records, key=lambda record: (record.tenant_id == EVERY_TENANT, record.declared_at))
 
 
 def _of_handler(declared: DeclaredType, recorded: ShownType | None) -> ShownType:

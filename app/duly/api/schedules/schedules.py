@@ -64,7 +64,8 @@ async def list_all(
     async def read(node: Node, number: int) -> Page[_Listed, str]:
         async with node.database.connection() as connection:
             found = await list_schedules(connection, tenant_id, after=after, limit=limit + 1)
-        listed = [_Listed(each, fires=cell_of_key(tenant_id, each.name, count) == number) for each in found]
+        workers = await _workers(node, found)
+        listed = [_Listed(each, cell_of_key(tenant_id, each.name, count) == number, workers) for each in found]
         return first_page(listed, limit=limit, key=_name_of)
 
     found, away = await read_numbered_cells(request, read)
@@ -76,8 +77,7 @@ async def list_all(
         combine=lambda copies: next((each for each in copies if each.fires), copies[0]),
     )
     last = write_cursor(LIST, page.reached) if page.reached is not None else None
-    workers = await _workers(request, [each.schedule for each in page.items])
-    items = [_body(request, each.schedule, workers) for each in page.items]
+    items = [_body(request, each.schedule, each.workers) for each in page.items]
     return page_response(items, next_cursor=last, away=away)
 
 
@@ -86,6 +86,7 @@ class _Listed(NamedTuple):
 
     schedule: Schedule
     fires: bool
+    workers: Mapping[str, int]
 
 
 def _name_of(listed: _Listed) -> str:
@@ -126,7 +127,7 @@ async def read(request: Request, name: str) -> Response:
         found = await read_schedule(connection, key)
     if found is None:
         raise schedule_not_found(key)
-    return json_response(orjson.dumps(_body(request, found, await _workers(request, [found]))))
+    return json_response(orjson.dumps(_body(request, found, await _workers(node_of(request), [found]))))
 
 
 @router.put(
@@ -158,7 +159,7 @@ async def put(request: Request, name: str) -> Response:
     )
     node, key = node_of(request), (tenant_of(request), name)
     found, is_new = await put_schedule(node.database, key, requested, keyring=node.keyring)
-    workers = await _workers(request, [found])
+    workers = await _workers(node, [found])
     headers = {"Location": f"{PATH}/{name}"} if is_new else None
     return json_response(orjson.dumps(_body(request, found, workers)), 201 if is_new else 200, headers)
 
@@ -178,7 +179,7 @@ async def update(request: Request, name: str) -> Response:
     await load_job_types(node_of(request), tenant_of(request))
     members = _members(request, read_body(request, ScheduleChange))
     changed = await update_schedule(node_of(request).database, key, members, by=actor_of(request))
-    return json_response(orjson.dumps(_body(request, changed, await _workers(request, [changed]))))
+    return json_response(orjson.dumps(_body(request, changed, await _workers(node_of(request), [changed]))))
 
 
 @router.delete(
@@ -242,11 +243,11 @@ def _members(request: Request, body: ScheduleDefinition | ScheduleChange) -> dic
     return members
 
 
-async def _workers(request: Request, schedules: Sequence[Schedule]) -> Mapping[str, int]:
+async def _workers(node: Node, schedules: Sequence[Schedule]) -> Mapping[str, int]:
     """Returns the number of live workers whose code declares each schedule; nothing if none was declared by code."""
     if not any(schedule.declared for schedule in schedules):
         return {}
-    async with node_of(request).database.connection() as connection:
+    async with node.database.connection() as connection:
         return await count_declaring(connection)
 
 
