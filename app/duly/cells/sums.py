@@ -1,6 +1,8 @@
 """Requests that act in every cell, and whose answers are added: retrying and cancelling jobs by filter."""
 
+import asyncio
 from collections.abc import Sequence
+from functools import partial
 from typing import Any, Final
 from urllib.parse import parse_qsl
 
@@ -9,7 +11,7 @@ from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
 from duly.api.contract.compression import compressed
-from duly.api.server.scope_values import UNAUDITED
+from duly.api.server.scope_values import RECORDED, UNAUDITED
 from duly.cells.local_call import CellAnswer, Cells
 from duly.cells.rules import cell_of_text
 from duly.errors import CellAway
@@ -20,8 +22,8 @@ _NAMES_CELL: Final = frozenset({"batchId", "parentId"})
 
 
 async def act_in_all(cells: Cells, scope: Scope, receive: Receive, send: Send) -> None:
-    """Lets each cell that the filter concerns act, and adds their answers. The first one that serves acts before the
-    others, and records the action in its audit log.
+    """Lets each cell that the filter concerns act, and adds their answers. The first one that serves records the action
+    in its audit log; from then on, all of them act at once.
 
     Raises:
         CellAway: no such cell serves.
@@ -30,11 +32,33 @@ async def act_in_all(cells: Cells, scope: Scope, receive: Receive, send: Send) -
     answers: list[CellAnswer] = []
     while rest and all(answer.away for answer in answers):
         cell, *rest = rest
-        answers.append(await cells.ask(cell, scope, seconds=None))
-    if _refusal(answers) is None:
-        answers += await cells.ask_all({**scope, UNAUDITED: True}, cells=rest, seconds=None)
+        answer, others = await _act(cells, scope, cell, rest)
+        answers += [answer, *others]
+        rest = rest if not others else []
     response = _refusal(answers) or summed(answers, cells.count)
     await compressed(response)(scope, receive, send)
+
+
+async def _act(cells: Cells, scope: Scope, first: int, rest: Sequence[int]) -> tuple[CellAnswer, Sequence[CellAnswer]]:
+    """Returns the answer of the first cell, and those of the others; none if it has not recorded the action."""
+    may: asyncio.Future[bool] = asyncio.get_running_loop().create_future()  # whether the others may act
+
+    def settle(*, recorded: bool) -> None:
+        if not may.done():
+            may.set_result(recorded)
+
+    async def act() -> CellAnswer:
+        try:
+            return await cells.ask(first, {**scope, RECORDED: partial(settle, recorded=True)}, seconds=None)
+        finally:
+            settle(recorded=False)
+
+    async def follow() -> Sequence[CellAnswer]:
+        if not await may:
+            return ()
+        return await cells.ask_all({**scope, UNAUDITED: True}, cells=rest, seconds=None)
+
+    return await asyncio.gather(act(), follow())
 
 
 def cells_of_filter(query: bytes, count: int) -> list[int]:

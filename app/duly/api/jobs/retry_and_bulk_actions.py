@@ -24,7 +24,7 @@ from duly.api.jobs.job_filter import JobFilter
 from duly.api.jobs.long_poll import find_job
 from duly.api.jobs.submission_reader import read_body
 from duly.api.jobs.submission_steps import refuse_when_draining
-from duly.api.server.scope_values import audited_actor_of, body_of, node_of, tenant_of
+from duly.api.server.scope_values import audited_actor_of, body_of, node_of, recorded_of, tenant_of
 from duly.domain.events import Status
 from duly.domain.steps import STEP_NAME_PATTERN
 from duly.errors import Invalid, PathError
@@ -126,13 +126,14 @@ async def retry_job(request: Request, jobId: str) -> Response:  # noqa: N803
 
 
 async def _counted(request: Request, job_filter: ListFilter) -> Response:
+    recorded_of(request)()  # a count is not audited
     found = await node_of(request).bulk_actions.count(tenant_of(request), job_filter)
     return json_response(orjson.dumps({"count": found.jobs, "complete": found.complete}))
 
 
 def _author(request: Request, query: BulkQuery) -> Author | None:
     actor = audited_actor_of(request)
-    return Author(actor, "jobs", {"filter": query.filters}) if actor is not None else None
+    return Author(actor, "jobs", {"filter": query.filters}, recorded_of(request)) if actor is not None else None
 
 
 def _with_statuses(job_filter: JobFilter, *, allowed: Sequence[Status], default: Sequence[Status]) -> ListFilter:

@@ -4,7 +4,7 @@ A FastAPI dependency costs 8 µs a parameter and a request, these functions a lo
 `Request`, which is a mapping of its scope.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, Final
 
 from duly.domain.audit import Actor
@@ -23,6 +23,8 @@ HEADERS: Final = "duly.headers"
 PARSED: Final = "duly.parsed"
 # True: another cell records the change in the audit log.
 UNAUDITED: Final = "duly.unaudited"
+# Function that is called once an action of all cells is in the audit log, or needs no entry.
+RECORDED: Final = "duly.recorded"
 
 RequestScope = Mapping[str, Any]
 
@@ -58,6 +60,16 @@ def actor_of(scope: RequestScope) -> Actor:
 def audited_actor_of(scope: RequestScope) -> Actor | None:
     """Returns the author of a change that each cell makes; None if another cell records it."""
     return None if scope.get(UNAUDITED) else actor_of(scope)
+
+
+def recorded_of(scope: RequestScope) -> Callable[[], None]:
+    """Returns the function to call once an action is in the audit log; the other cells act from then on."""
+    recorded: Callable[[], None] = scope.get(RECORDED, _ignore)
+    return recorded
+
+
+def _ignore() -> None:
+    """Default of `recorded_of`: there are no other cells."""
 
 
 def grant_of(scope: RequestScope) -> Grant | None:

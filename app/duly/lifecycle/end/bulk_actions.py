@@ -33,11 +33,17 @@ GoOn = Callable[[], None]
 
 
 class Author(NamedTuple):
-    """Author of a bulk action. `chosen`: the filter, as it was requested."""
+    """Author of a bulk action.
+
+    Attributes:
+        chosen: the filter, as it was requested.
+        recorded: called once the action is in the audit log.
+    """
 
     actor: Actor
     subject: str
     chosen: dict[str, Any]
+    recorded: Callable[[], None] | None = None
 
 
 class Count(NamedTuple):
@@ -124,6 +130,8 @@ class BulkActions:
             async with self._database.connection() as connection:
                 entry = AuditEntry(action, by.subject, None, by.chosen)
                 await record_change(connection, tenant_id, by.actor, entry)
+            if by.recorded is not None:
+                by.recorded()
 
     async def _pages(self, tenant_id: int, job_filter: ListFilter, go_on: GoOn) -> AsyncIterator[list[UUID]]:
         """Yields the ids of matching jobs, page by page, from the newest to the oldest."""
