@@ -1,4 +1,4 @@
-"""What `pg_stat_statements` counts while jobs of one cell live: statements with an effect there, and none elsewhere."""
+"""Statements of a life, from `pg_stat_statements`: those with an effect run in the cell of the job only."""
 
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
