@@ -1,7 +1,7 @@
 """Responses of event streams, and their parts of the OpenAPI document."""
 
 import asyncio
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Callable
 from contextlib import aclosing
 from functools import partial
 from typing import Any
@@ -68,10 +68,15 @@ class _KeyedStream(StreamingResponse):
     async def _send_to_end(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Sends the stream until its end, that of its key, or until the client has gone."""
         loop = asyncio.get_running_loop()
+
+        def end() -> None:
+            if not limit.expired():  # else it ends already, for another reason
+                limit.reschedule(loop.time())
+
         try:
             async with asyncio.timeout(None) as limit, aclosing(self._pieces):
-                with node_of(scope).key_verifier.holding(principal_of(scope), lambda: limit.reschedule(loop.time())):
-                    leaving = loop.create_task(_wait_until_gone(receive, limit))
+                with node_of(scope).key_verifier.holding(principal_of(scope), end):
+                    leaving = loop.create_task(_wait_until_gone(receive, end))
                     try:
                         await self.stream_response(send)
                     finally:
@@ -82,11 +87,11 @@ class _KeyedStream(StreamingResponse):
             await send({"type": "http.response.body", "body": b"", "more_body": False})
 
 
-async def _wait_until_gone(receive: Receive, limit: asyncio.Timeout) -> None:
+async def _wait_until_gone(receive: Receive, end: Callable[[], None]) -> None:
     """Ends the stream when its client disconnects."""
     while (await receive())["type"] != "http.disconnect":
         pass
-    limit.reschedule(asyncio.get_running_loop().time())
+    end()
 
 
 async def _within(
