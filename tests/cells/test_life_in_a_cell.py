@@ -4,6 +4,7 @@ from typing import Any
 from uuid import UUID
 
 from tests.support.cells import CELLS, CellDatabase, CellService, running_cells
+from tests.support.lives_in_a_cell import run_whole_lives
 from tests.support.service import eventually
 from tests.support.webhook_receiver import Receiver
 
@@ -47,21 +48,7 @@ async def test_a_job_of_each_cell_runs_there_and_is_found_by_its_id(shared_cells
 async def test_the_whole_life_of_a_job_writes_to_one_cell(cell_databases: CellDatabase, receiver: Receiver) -> None:
     before = [await _writes(cell_databases, cell) for cell in range(CELLS)]
     async with running_cells(cell_databases) as cells:
-        ids = cells.nodes[2].clock.ids
-        for type_ in ("progress", "raise", "echo"):
-            body: dict[str, Any] = {"type": type_, "parameters": {}, "callbackUrl": receiver.url, "maxAttempts": 2}
-            answer = await cells.request("PUT", f"/api/v1/jobs/{ids.new()}", json=body)
-            assert answer.status_code == 202, answer.text
-            await cells.ended(answer.json()["jobId"])
-        for _ in range(3):
-            await receiver.next()
-
-        async def recorded() -> bool:  # after the receiver has got it
-            deliveries = await cells.sql(2, "select delivery_id from delivery_attempts")
-            assert {cells.cell_of(row[0]) for row in deliveries} <= {2}
-            return len(deliveries) >= 3
-
-        await eventually(recorded)
+        await run_whole_lives(cells, 2, receiver)
 
     async def counted() -> bool:
         later = await _writes(cell_databases, 2)

@@ -10,9 +10,9 @@ import pytest
 from tests.support import handlers as test_handlers
 from tests.support.cells import CELLS, CellDatabase, CellService, running_cells
 from tests.support.database_pool import TestDatabases
+from tests.support.lives_in_a_cell import run_whole_lives
 from tests.support.postgres_proxy import postgres_proxy
 from tests.support.postgres_servers import Server
-from tests.support.service import eventually
 from tests.support.stoppable_server import own_server
 from tests.support.webhook_receiver import Receiver
 
@@ -69,34 +69,12 @@ async def cells(counting_server: Server) -> AsyncIterator[CellService]:
         assert await found.violations() == []
 
 
-async def run_whole_lives(cells: CellService, receiver: Receiver) -> None:
-    """Runs jobs of one cell that complete, fail and report progress, until their webhooks have been recorded."""
-    ids = cells.nodes[CELL].clock.ids
-    before = await _recorded(cells)
-    for type_ in ("progress", "raise", "echo"):
-        body: dict[str, Any] = {"type": type_, "parameters": {}, "callbackUrl": receiver.url, "maxAttempts": 2}
-        answer = await cells.request("PUT", f"/api/v1/jobs/{ids.new()}", json=body)
-        assert answer.status_code == 202, answer.text
-        await cells.ended(answer.json()["jobId"])
-    for _ in range(3):
-        await receiver.next()
-
-    async def recorded() -> bool:
-        return await _recorded(cells) == before + 3
-
-    await eventually(recorded)
-
-
-async def _recorded(cells: CellService) -> int:
-    return len(await cells.sql(CELL, "select from delivery_attempts"))
-
-
 async def test_the_statements_of_a_life_write_in_one_cell_only(
     cells: CellService, counting_server: Server, receiver: Receiver
 ) -> None:
-    await run_whole_lives(cells, receiver)  # what a start rehearses is over
+    await run_whole_lives(cells, CELL, receiver)  # what a start rehearses is over
     await _run(counting_server, "select pg_stat_statements_reset()")
-    await run_whole_lives(cells, receiver)
+    await run_whole_lives(cells, CELL, receiver)
     effects = await _run(counting_server, EFFECTS)
     assert {row["rolname"] for row in effects} == {role_of(CELL)}
     written = " ".join(row["query"] for row in effects).lower()

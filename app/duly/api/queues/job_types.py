@@ -50,7 +50,7 @@ async def list_job_types(
 
     found, unread = await read_cells(request, read)
     page = merged_page(found.values(), limit=limit, key=_name_of, newest_first=False, combine=_in_force)
-    shown = {_name_of(record): ShownType(record.declared, record.declared_at) for record in page.items}
+    shown = {_name_of(record): _recorded(record) for record in page.items}
     for name, handler in node_of(request).registry.items():
         if name > after:
             shown[name] = _of_handler(declaration_of(handler), shown.get(name))
@@ -81,7 +81,7 @@ async def read_job_type(request: Request, type: str) -> Response:  # noqa: A002 
 
     found, unread = await read_cells(request, read)
     records = [record for record in found.values() if record is not None]
-    shown = ShownType((record := _in_force(records)).declared, record.declared_at) if records else None
+    shown = _recorded(_in_force(records)) if records else None
     if handler is not None:
         shown = _of_handler(declaration_of(handler), shown)
     if shown is None:
@@ -92,6 +92,10 @@ async def read_job_type(request: Request, type: str) -> Response:  # noqa: A002 
 
 def _name_of(record: DeclaredRecord) -> str:
     return record.declared.type
+
+
+def _recorded(record: DeclaredRecord) -> ShownType:
+    return ShownType(record.declared, record.declared_at)
 
 
 def _in_force(records: Sequence[DeclaredRecord]) -> DeclaredRecord:
