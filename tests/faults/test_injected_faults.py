@@ -84,10 +84,12 @@ def is_between_claim_and_finish(point: str) -> bool:
 
 async def throw_at(service: Service, faults: Faults, point: str) -> None:
     before = errors_of(service)
+    find_orphans = service.node.loops.waker("orphans")  # without a lost response, it rests for a minute
     job_ids: list[str] = []
     with capture_logs() as logs:
         faults.armed = point
         while faults.waiting:
+            find_orphans()
             job_ids = await submit_all(service)
             views = await all_end(service, job_ids)
             assert {view["status"] for view in views} == {"completed"}, (point, views)
