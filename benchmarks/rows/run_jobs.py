@@ -40,7 +40,10 @@ class Ledger:
 
 
 DULY_LEDGER = Ledger(
-    ended="select count(*) from events where kind >= 10",
+    ended="""
+        select case when exists (select from running) or exists (select from ready) then 0
+               else (select count(*) from events where kind >= 10) end
+    """,
     span="""
         select extract(epoch from max(occurred_at) - min(occurred_at))::float8,
                count(*) filter (where kind = 1), count(*) filter (where kind >= 10)
