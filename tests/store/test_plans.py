@@ -3,7 +3,7 @@
 import re
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID, uuid4
 
@@ -11,15 +11,18 @@ import asyncpg
 import pytest
 
 from duly.domain.events import EventKind
-from duly.domain.ids import SMALLEST, new_job_id
+from duly.domain.ids import LARGEST, SMALLEST, new_job_id, smallest_id_at
 from duly.domain.job import ClaimedJob, Finish, Lane, NewJob
 from duly.store.ledger.compensation import RECORD_COMPENSATED_IF_HELD, CompensatedStep
+from duly.store.ledger.job_results import READ_ENDS
 from duly.store.postgres.database import PINNED_PLANS, Connection, Database
+from duly.store.postgres.partitions import ensure_partitions
 from duly.store.queue.flow_control import read_version
-from duly.store.queue.ready import CLAIM, FIND_LANES, LaneStart, claim_ready
+from duly.store.queue.ready import CLAIM, FIND_LANES, LEASE, LaneStart, claim_ready
 from duly.store.queue.running import (
     FINISH_COMPENSATING_IF_HELD,
     FINISH_IF_HELD,
+    FINISH_LEASES_IF_HELD,
     RECORD_PROGRESS_IF_HELD,
     Progress,
     finish_if_held,
@@ -125,6 +128,12 @@ def reads_by_place(nodes: list[dict[str, Any]], table: str) -> int:
     return sum(node.get("Relation Name") == table and "ctid" in node.get("TID Cond", "") for node in nodes)
 
 
+def days_read(nodes: list[dict[str, Any]]) -> set[str]:
+    """The days whose partitions a plan opens to read them."""
+    names = [str(node.get("Relation Name", "")) for node in nodes if "Scan" in node["Node Type"]]
+    return {name[-8:] for name in names if re.search(r"_\d{8}$", name)}
+
+
 def reads_ledger(node: dict[str, Any]) -> bool:
     """Checks that the key is used, and not an index for lists with the same first columns."""
     return "Index Name" in node and str(node.get("Relation Name", "")).startswith("jobs_")
@@ -208,14 +217,42 @@ async def test_a_worker_writes_by_the_key_of_its_job(database_url: str, state: s
         ends = [Finish(job_id, token, EventKind.COMPLETED, "null")[:7] for job_id, token in jobs]
         told = [Progress(job_id, token, 10.0, None, "{}") for job_id, token in jobs]
         plans = [
-            await plan_of(connection, FINISH_IF_HELD, *unnest_arguments(ends), "{}", "test"),
-            await plan_of(connection, FINISH_COMPENSATING_IF_HELD, *unnest_arguments(ends), "{}", "test"),
-            await plan_of(connection, RECORD_PROGRESS_IF_HELD, *unnest_arguments(told), "test"),
+            await plan_of(connection, FINISH_IF_HELD, *unnest_arguments(ends), "{}", "test", SMALLEST),
+            await plan_of(connection, FINISH_COMPENSATING_IF_HELD, *unnest_arguments(ends), "{}", "test", SMALLEST),
+            await plan_of(connection, RECORD_PROGRESS_IF_HELD, *unnest_arguments(told), "test", SMALLEST),
         ]
     for nodes in plans:
         assert scanned_in_full(nodes) == []
         assert len(conditions(nodes, "running")) == 1
         assert "(job_id >= t.job_id) AND (job_id <= t.job_id)" in conditions(nodes, "running")[0]
+
+
+@pytest.mark.parametrize(
+    ("statement", "before", "after"),
+    [
+        (CLAIM, [[1], ["default"], ["echo"], [0], [SMALLEST], 10, NODE], ["test", 1, *[None] * 4]),
+        (LEASE, [[1], ["default"], ["echo"], [0], [SMALLEST], 10, NODE], ["test", 1, *[None] * 8]),
+        (FINISH_IF_HELD, [*[None] * 7, "{}", "test"], []),
+        (FINISH_LEASES_IF_HELD, [*[None] * 7, "{}", "test"], [None, None]),
+        (RECORD_PROGRESS_IF_HELD, [*[None] * 5, "test"], []),
+        (VIEW_EACH, [None, None], [LARGEST]),
+        (READ_ENDS, [None, None], [LARGEST]),
+    ],
+    ids=["claim", "lease", "finish", "finish leases", "progress", "view", "ends"],
+)
+async def test_no_day_before_the_oldest_job_of_a_statement_is_opened(
+    database_url: str, statement: str, before: list[Any], after: list[Any]
+) -> None:
+    """Thirty days, which are kept by default, would double the time of a statement for twenty jobs."""
+    now = datetime.now(UTC)
+    async with tables(database_url, "empty") as connection:
+        await ensure_partitions(connection, [(now - timedelta(days=days)).date() for days in range(2, 12)])
+        oldest = smallest_id_at(now - timedelta(hours=1))
+        all_days = days_read(await plan_of(connection, statement, *before, SMALLEST, *after))
+        days = days_read(await plan_of(connection, statement, *before, oldest, *after))
+    assert len(all_days) >= 10
+    assert days
+    assert min(days) >= f"{now - timedelta(hours=1):%Y%m%d}"
 
 
 @pytest.mark.parametrize("state", STATES)
@@ -231,7 +268,7 @@ async def test_a_compensated_step_is_recorded_by_the_key_of_its_job(database_url
 @pytest.mark.parametrize("state", STATES)
 async def test_jobs_are_looked_at_by_their_keys(database_url: str, state: str) -> None:
     async with tables(database_url, state) as connection:
-        nodes = await plan_of(connection, VIEW_EACH, [1], [new_job_id()])
+        nodes = await plan_of(connection, VIEW_EACH, [1], [new_job_id()], SMALLEST, LARGEST)
         merged = await plan_of(connection, READ_MERGED, [1], [new_job_id()])
     assert scanned_in_full(nodes) == scanned_in_full(merged) == []
     for table in ("running", "scheduled", "blocked"):
@@ -239,7 +276,9 @@ async def test_jobs_are_looked_at_by_their_keys(database_url: str, state: str) -
     [ready] = conditions(nodes, "ready")
     assert [column for column in KEY if column not in ready] == []
     assert {node["Index Name"].rpartition("_")[2] for node in nodes if reads_ledger(node)} == {"pkey"}
-    assert set(conditions(nodes, "jobs")) == {"((tenant_id = a.tenant_id) AND (job_id = a.job_id))"}
+    [ledger] = set(conditions(nodes, "jobs"))
+    assert "(tenant_id = a.tenant_id)" in ledger
+    assert "(job_id = a.job_id)" in ledger
     assert [condition for condition in conditions(nodes, "events") if "(job_id = " not in condition] == []
 
 

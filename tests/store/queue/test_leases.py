@@ -72,7 +72,7 @@ async def finish(connection: Connection, ends: Sequence[LeaseEnd]) -> list[UUID]
 @pytest.mark.parametrize("state", STATES)
 async def test_leases_are_written_and_read_by_their_keys(database_url: str, state: str) -> None:
     job = (uuid4(), 1)
-    finish_arguments: list[Any] = [[job[0]], [1], [10], [None], [0.0], [True], [False], "{}", "test", [1], [b"1"]]
+    values: list[Any] = [[job[0]], [1], [10], [None], [0.0], [True], [False], "{}", "test", job[0], [1], [b"1"]]
     async with tables(database_url, state) as connection:
         if state != "empty":
             await leased(connection, 40)
@@ -86,7 +86,7 @@ async def test_leases_are_written_and_read_by_their_keys(database_url: str, stat
                 *([1], [30], ["worker"], [None]),
             ),
             "extend": await plan_of(connection, EXTEND_LEASES_IF_HELD, [1], [job[0]], [1], [0]),
-            "finish": await plan_of(connection, FINISH_LEASES_IF_HELD, *finish_arguments),
+            "finish": await plan_of(connection, FINISH_LEASES_IF_HELD, *values),
             "ends": await plan_of(connection, READ_LEASE_ENDS, [1], [job[0]], [1]),
         }
         overdue = await plan_of(connection, FIND_OVERDUE, 5.0, 500, [])

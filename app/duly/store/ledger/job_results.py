@@ -16,10 +16,12 @@ class Ended(NamedTuple):
     data: str | None
 
 
+# No job is before `$3` or after `$4`: an execution does not open the partitions of other days.
 READ_ENDS = f"""
 select a.job_id, e.kind, e.data::text from unnest($1::int[], $2::uuid[]) as a (tenant_id, job_id)
 cross join lateral (
-    select kind, data from events where job_id = a.job_id and tenant_id = a.tenant_id order by sequence desc limit 1
+    select kind, data from events
+    where job_id = a.job_id and job_id >= $3 and job_id <= $4 and tenant_id = a.tenant_id order by sequence desc limit 1
 ) e
 where e.kind >= {FIRST_TERMINAL:d}
 """
@@ -27,7 +29,8 @@ where e.kind >= {FIRST_TERMINAL:d}
 
 async def read_ends(connection: Connection, keys: Sequence[tuple[int, UUID]]) -> dict[UUID, Ended]:
     """Returns the ends of those of these (tenant, job) that have ended."""
-    rows = await connection.fetch(READ_ENDS, *(list(column) for column in zip(*keys, strict=True)))
+    tenants, job_ids = zip(*keys, strict=True)
+    rows = await connection.fetch(READ_ENDS, tenants, job_ids, min(job_ids), max(job_ids))
     return {row[0]: Ended(row[0], EventKind(row[1]), row[2]) for row in rows}
 
 

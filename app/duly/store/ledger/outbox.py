@@ -32,18 +32,28 @@ def callback_receiver(*, tenant: str, url: str) -> str:
     return f"(select {receiver} from (select {parts} as parts offset 0) split_url)"
 
 
-_RECORDED_JOB: Final = """
-    (select callback_url, labels from jobs where tenant_id = g.tenant_id and job_id = g.job_id offset 0)
-"""
+def recorded_job(*, oldest: str = "") -> str:
+    """Returns an SQL expression for the callback URL and the labels of the job of row `g`.
+
+    Args:
+        oldest: parameter, the oldest job of the statement. Without it, each execution opens the partitions of all days,
+            which takes 10 µs each.
+    """
+    bound = f" and job_id >= {oldest}" if oldest else ""
+    return (
+        f"(select callback_url, labels from jobs where tenant_id = g.tenant_id and job_id = g.job_id{bound} offset 0)"
+    )
 
 
-def outbox(source: str, *, job: str = _RECORDED_JOB, asked: str = "true") -> str:
+def outbox(source: str, *, job: str | None = None, oldest: str = "", asked: str = "true") -> str:
     """Returns a common table expression `outbox` that writes a delivery for each receiver of the events
     in `source`.
 
     Most jobs have no receiver: for those neither the wide row nor an endpoint is read. `source` has tenant_id, job_id,
-    sequence, kind, type and callback_events; `job` yields callback_url and labels of its row `g`; `asked` selects rows.
+    sequence, kind, type and callback_events; `job` yields callback_url and labels of its row `g`, by default from the
+    ledger (`recorded_job`, with `oldest`); `asked` selects rows.
     """
+    job = recorded_job(oldest=oldest) if job is None else job
     bit = BIT.format(kind="g.kind")
     return f"""
 outbox as (

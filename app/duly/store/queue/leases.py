@@ -13,6 +13,7 @@ from duly.store.queue.running import (
     FINISH_LEASES_IF_HELD,
     all_finished,
     finish_columns,
+    oldest_job,
 )
 
 LeaseKey: TypeAlias = tuple[UUID, int]  # job and lease token
@@ -106,9 +107,9 @@ async def finish_leases_if_held(
     """Records the ends of attempts, each at most once, and remembers them. Nothing is changed for an attempt that lost
     its lease.
     """
-    finishes = finish_columns(end.finish for end in ends)
+    finishes = [end.finish for end in ends]
     tenants, digests = [end.tenant_id for end in ends], [end.digest for end in ends]
-    given = (*finishes, cancelled_error, source, tenants, digests)
+    given = (*finish_columns(finishes), cancelled_error, source, oldest_job(finishes), tenants, digests)
     rows = await connection.fetch(FINISH_LEASES_IF_HELD, *given)
     if len(rows) < len(ends):
         rows += await connection.fetch(FINISH_COMPENSATING_LEASES_IF_HELD, *given)

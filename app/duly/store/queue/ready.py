@@ -45,7 +45,7 @@ _STARTED_EVENTS = f"(select *, {EventKind.STARTED:d}::smallint as kind from star
 # The locked rows are then deleted by their place, which cannot change any more: a descent of the index for each would
 # take a seventh of the statement. A row that another transaction changed since the snapshot is not seen at its new
 # place, and left to the next claim. The parameters are read from `jobs` by key, row by row. No claimed
-# id is below `$8`, so the planner skips older partitions. A node with an older version (`$10`) of the claim
+# id is below `$8`, so an execution skips older partitions. A node with an older version (`$10`) of the claim
 # restrictions claims nothing. Data behind a mark is read only for rows with the mark.
 # Lanes under limits are claimed by another statement: `duly.store.queue.claim_limited`. An attempt of a job with
 # a key begins when its row is deleted: `now()` may be before the end of the job that held the key.
@@ -83,7 +83,7 @@ told as (
     insert into events (tenant_id, job_id, sequence, kind, attempt, occurred_at, source)
     select tenant_id, job_id, sequence, {EventKind.STARTED:d}, attempt, started_at, $9 from started
 ),
-{outbox(_STARTED_EVENTS)}
+{outbox(_STARTED_EVENTS, oldest="$8")}
 """
 
 
@@ -97,7 +97,7 @@ def waited(started: str, job: str) -> str:
     return f"""date_part('epoch', {started}.started_at - case when {started}.sequence > 1 then (
            select e.occurred_at from events e
            where e.tenant_id = {started}.tenant_id and e.job_id = {started}.job_id
-             and e.sequence = {started}.sequence - 1 and e.kind <> {EventKind.RETRY_SCHEDULED:d}
+             and e.job_id >= $8 and e.sequence = {started}.sequence - 1 and e.kind <> {EventKind.RETRY_SCHEDULED:d}
            limit 1
        ) when {job}.depends_on is null then greatest({job}.created_at, {job}.run_at) end)"""
 
@@ -107,7 +107,8 @@ select s.tenant_id, s.job_id, s.token, s.attempt, s.sequence, s.crashes, s.type,
        s.timeout_seconds, j.max_attempts,
        case when s.marks & {Mark.MERGED:d} <> 0 then (
            select (e.data -> 'parameters')::text from events e
-           where e.job_id = s.job_id and e.kind = {EventKind.REQUEUED:d} and e.data -> 'parameters' is not null
+           where e.job_id = s.job_id and e.job_id >= $8 and e.kind = {EventKind.REQUEUED:d}
+             and e.data -> 'parameters' is not null
            order by e.sequence desc limit 1
        ) else j.parameters::text end,
        j.labels::text, j.correlation_id, j.traceparent, {DELIVERS}, s.marks,
@@ -127,7 +128,8 @@ CLAIMED_FOR_LEASES = _CLAIMED.format(
        s.started_at, j.created_at, j.run_at, j.batch_id, j.parent_id, j.depends_on,
        case when s.sequence > 1 then (
            select e.data::text from events e
-           where e.job_id = s.job_id and e.tenant_id = s.tenant_id and e.kind = {EventKind.PROGRESSED:d}
+           where e.job_id = s.job_id and e.job_id >= $8 and e.tenant_id = s.tenant_id
+             and e.kind = {EventKind.PROGRESSED:d}
            order by e.sequence desc limit 1
        ) end, s.expires_at, s.plan_index""",
     started="granted",

@@ -1,7 +1,8 @@
 """Table `running`: one row for each attempt. Every write of a worker is fenced by the lease token."""
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from enum import StrEnum
+from operator import attrgetter
 from typing import NamedTuple
 from uuid import UUID
 
@@ -47,7 +48,7 @@ recorded as (
     insert into events (tenant_id, job_id, sequence, kind, attempt, source, data)
     select tenant_id, job_id, sequence, {EventKind.PROGRESSED:d}, attempt, $6, data::json from moved
 ),
-{outbox("moved", asked="g.may_be_told")}
+{outbox("moved", oldest="$7", asked="g.may_be_told")}
 select job_id, {DELIVERS} from moved
 """
 
@@ -58,7 +59,8 @@ async def record_progress_if_held(
     """Records progress of attempts that hold their lease, at most once for each job. Returns these jobs, and whether
     there are webhooks to send.
     """
-    rows = await connection.fetch(RECORD_PROGRESS_IF_HELD, *zip(*items, strict=True), source)
+    oldest = min(item.job_id for item in items)
+    rows = await connection.fetch(RECORD_PROGRESS_IF_HELD, *zip(*items, strict=True), source, oldest)
     return {row[0]: row[1] for row in rows}
 
 
@@ -122,14 +124,14 @@ recorded as (
     select tenant_id, job_id, sequence, kind, attempts_charged, $9, data::json from gone
 ),
 {{remembered}}{AFTER_GONE},
-{outbox("gone")}
+{outbox("gone", oldest="$10")}
 select job_id, kind, sequence, tenant_id, queue, type, priority,
        case when {_WAITS} and not {_HELD} then delay_seconds end, {DELIVERS},
        {FOLLOWED}, ran_seconds{{more}}
 from gone
 """
 _OF_LEASES = {
-    "arrays": ", $10::int[], $11::bytea[]",
+    "arrays": ", $11::int[], $12::bytea[]",
     "names": ", tenant, digest",
     "remembered": """
 remembered as (
@@ -171,7 +173,7 @@ async def finish_if_held(
     """Records the ends of attempts. An attempt that lost its lease is not in the result, and nothing is
     changed for it; nor is one of a job with steps to compensate.
     """
-    rows = await connection.fetch(FINISH_IF_HELD, *finish_columns(ends), cancelled_error, source)
+    rows = await connection.fetch(FINISH_IF_HELD, *finish_columns(ends), cancelled_error, source, oldest_job(ends))
     return all_finished(rows)
 
 
@@ -179,8 +181,8 @@ async def finish_compensating_if_held(
     connection: Connection, ends: Sequence[Finish], *, source: str, cancelled_error: str
 ) -> list[Finished]:
     """Records the ends of attempts of jobs with steps to compensate. An unsuccessful end begins the compensation."""
-    rows = await connection.fetch(FINISH_COMPENSATING_IF_HELD, *finish_columns(ends), cancelled_error, source)
-    return all_finished(rows)
+    given = (*finish_columns(ends), cancelled_error, source, oldest_job(ends))
+    return all_finished(await connection.fetch(FINISH_COMPENSATING_IF_HELD, *given))
 
 
 def finish_columns(ends: Iterable[Finish]) -> list[Sequence[object] | None]:
@@ -189,6 +191,12 @@ def finish_columns(ends: Iterable[Finish]) -> list[Sequence[object] | None]:
     return [job_ids, compact(tokens), compact(kinds), in_full(data), *map(compact, others)]
 
 
+def oldest_job(ends: Iterable[Finish]) -> UUID:
+    """Returns the last parameter of a finish statement for ends on a node: no partition of an earlier day is opened."""
+    return min(map(_JOB_ID, ends))
+
+
+_JOB_ID: Callable[[Finish], UUID] = attrgetter("job_id")
 _KINDS = {int(kind): kind for kind in EventKind}  # a call of the class takes as long as all else in a row
 
 

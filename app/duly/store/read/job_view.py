@@ -39,11 +39,11 @@ select j.job_id, j.type, j.queue, j.priority, j.max_attempts, j.labels::text as 
        e.kind, e.occurred_at, e.data::text as data,
        coalesce(n.started_at, (
            select occurred_at from events x
-           where x.job_id = {{job}} and x.tenant_id = {{tenant}} and x.kind = {EventKind.STARTED:d} {_NEWEST}
+           where x.job_id = {{job}}{{days}} and x.tenant_id = {{tenant}} and x.kind = {EventKind.STARTED:d} {_NEWEST}
        )) as started_at,
        case when coalesce(n.sequence, r.sequence, s.sequence, b.sequence, e.sequence, 0) > 1 then (
            select x.data::text from events x
-           where x.job_id = {{job}} and x.tenant_id = {{tenant}} and x.kind = {EventKind.PROGRESSED:d} {_NEWEST}
+           where x.job_id = {{job}}{{days}} and x.tenant_id = {{tenant}} and x.kind = {EventKind.PROGRESSED:d} {_NEWEST}
        ) end as told
 from jobs j
 left join lateral (
@@ -64,10 +64,10 @@ left join lateral (
 ) b on true
 left join lateral (
     select kind, sequence, attempt, occurred_at, data from events x
-    where x.job_id = {{job}} and x.tenant_id = {{tenant}} order by sequence desc limit 1
+    where x.job_id = {{job}}{{days}} and x.tenant_id = {{tenant}} order by sequence desc limit 1
 ) e on true
 """
-VIEW_ONE = _VIEW.format(job="$2", tenant="$1") + "where j.tenant_id = $1 and j.job_id = $2"
+VIEW_ONE = _VIEW.format(job="$2", tenant="$1", days="") + "where j.tenant_id = $1 and j.job_id = $2"
 
 
 async def view_job(connection: Connection, tenant_id: int, job_id: UUID) -> JobView | None:
@@ -78,19 +78,22 @@ async def view_job(connection: Connection, tenant_id: int, job_id: UUID) -> JobV
     return _view(row, await _merged(connection, [(tenant_id, job_id)]) if row["merged"] else {})
 
 
-# The same for many jobs, each by a lookup of its own; `place` is its index.
+# The same for many jobs, each by a lookup of its own; `place` is its index. No job is before `$3` or after `$4`, so an
+# execution does not open the partitions of other days: with 34 of them, that took two thirds of the time of one job.
+_DAYS = " and {row}.job_id >= $3 and {row}.job_id <= $4"
 VIEW_EACH = f"""
 select v.*, a.place from unnest($1::int[], $2::uuid[]) with ordinality as a (tenant_id, job_id, place)
 cross join lateral (
-    {_VIEW.format(job="a.job_id", tenant="a.tenant_id")}
-    where j.tenant_id = a.tenant_id and j.job_id = a.job_id offset 0
+    {_VIEW.format(job="a.job_id", tenant="a.tenant_id", days=_DAYS.format(row="x"))}
+    where j.tenant_id = a.tenant_id and j.job_id = a.job_id{_DAYS.format(row="j")} offset 0
 ) v
 """
 
 
 async def view_each(connection: Connection, keys: Sequence[tuple[int, UUID]]) -> list[JobView | None]:
     """Returns each of these (tenant, job), in order; None where the tenant has no such job."""
-    rows = await connection.fetch(VIEW_EACH, *zip(*keys, strict=True))
+    tenants, job_ids = zip(*keys, strict=True)
+    rows = await connection.fetch(VIEW_EACH, tenants, job_ids, min(job_ids), max(job_ids))
     merged = await _merged(connection, [keys[row["place"] - 1] for row in rows if row["merged"]])
     found = {row["place"]: _view(row, merged) for row in rows}
     return [found.get(place) for place in range(1, len(keys) + 1)]
