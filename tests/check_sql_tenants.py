@@ -124,6 +124,7 @@ EXCEPTIONS: Mapping[str, Mapping[str, str]] = {
         "webhooks.replays.COUNT_DUE": "deliveries",
         "webhooks.take_deliveries.TAKE_DUE": "deliveries events receivers",
         "webhooks.take_deliveries.TAKE_GATED": "deliveries events receivers",
+        "webhooks.take_deliveries.READ_TAKEN": "deliveries events",
         "webhooks.take_deliveries.HAS_GATED": "receivers",
         "webhooks.take_deliveries.READ_NEXT_DUE": "deliveries receivers",
     },

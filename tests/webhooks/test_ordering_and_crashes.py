@@ -173,7 +173,12 @@ async def _taken(service: Service, *, hold_seconds: float) -> list[DueDelivery]:
     try:
         async with database.hot().use() as driver:
             return await take_due(
-                driver, limit=100, hold_seconds=hold_seconds, rooms=Rooms({}, others=100), after=SMALLEST
+                driver,
+                limit=100,
+                hold_seconds=hold_seconds,
+                rooms=Rooms({}, others=100),
+                after=SMALLEST,
+                since=SMALLEST,
             )
     finally:
         await database.close()

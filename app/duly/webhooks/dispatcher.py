@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 
 import structlog
 
-from duly.domain.ids import SMALLEST
+from duly.domain.ids import SMALLEST, earlier
 from duly.store.postgres.database import Connection, Database
 from duly.store.webhooks.delivery_attempts import AttemptResult, DeliveryOutcome, SettledCounts
 from duly.store.webhooks.take_deliveries import (
@@ -32,6 +32,8 @@ PUT_BACK_SECONDS = (1.0, 5.0)
 SPARE_SECONDS = 5.0
 LONGEST_LOOK_SECONDS = 1.0
 SHORTEST_LOOK_SECONDS = 0.05
+# Webhooks of jobs that are older by more than this than the newest of the round before take a second statement.
+TOGETHER_SECONDS = 86_400.0
 
 
 class Dispatcher:
@@ -48,6 +50,7 @@ class Dispatcher:
         self._receivers = ReceiverWindows()
         self._hold_seconds = post_seconds + PATIENCE_SECONDS + SPARE_SECONDS
         self._after = SMALLEST
+        self._since = SMALLEST
         self._gated = True
         self._gated_asked_at = float("-inf")
         self.wake: Callable[[], None] = lambda: None
@@ -76,11 +79,14 @@ class Dispatcher:
         """
         limit = min(ROUND, CONCURRENT - len(self._posts))
         rooms = self._receivers.rooms()
-        due = await take_due(connection, limit=limit, hold_seconds=self._hold_seconds, rooms=rooms, after=self._after)
+        held, since = self._hold_seconds, self._since
+        due = await take_due(connection, limit=limit, hold_seconds=held, rooms=rooms, after=self._after, since=since)
         turned = self._after != SMALLEST
         self._after = max(delivery.receiver_id for delivery in due) if len(due) == limit else SMALLEST
         if len(due) < limit and await self._any_gated(connection):
-            due += await take_gated(connection, limit=limit - len(due), hold_seconds=self._hold_seconds, rooms=rooms)
+            due += await take_gated(connection, limit=limit - len(due), hold_seconds=held, rooms=rooms, since=since)
+        if due:
+            self._since = earlier(max(delivery.job_id for delivery in due), seconds=TOGETHER_SECONDS)
         return due, turned or bool(due and (self._gated or len(due) == limit or _uses_up(rooms, due)))
 
     async def _any_gated(self, connection: Connection) -> bool:
