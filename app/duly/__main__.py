@@ -27,7 +27,9 @@ def main() -> None:
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")
     _check_arguments()
-    application()(prog_name="duly")  # the same under `python -m`, as scripts of completion call it
+    application(next(iter(sys.argv[1:]), None))(
+        prog_name="duly"
+    )  # the same under `python -m`, as scripts of completion call it
 
 
 def _check_arguments() -> None:
@@ -40,20 +42,9 @@ def _check_arguments() -> None:
             sys.exit(2)
 
 
-def application() -> typer.Typer:
-    """Returns the command line application."""
-    from duly.cli.access_commands import keys, submitters, tenants  # noqa: PLC0415
-    from duly.cli.delivery_commands import deliveries, endpoints  # noqa: PLC0415
-    from duly.cli.hold_commands import holds  # noqa: PLC0415
-    from duly.cli.job_commands import logs, signal, status, steps, submit, watch, why  # noqa: PLC0415
-    from duly.cli.job_list_commands import cancel, list_jobs, retry  # noqa: PLC0415
-    from duly.cli.operator_commands import check, doctor, migrate, secrets, serve  # noqa: PLC0415  # keeps `--version` fast
-    from duly.cli.queue_commands import queues  # noqa: PLC0415
-    from duly.cli.relay_commands import outbox_ddl, relay  # noqa: PLC0415
-    from duly.cli.schedule_commands import schedules  # noqa: PLC0415
-    from duly.cli.top_command import top  # noqa: PLC0415
-    from duly.cli.type_commands import types  # noqa: PLC0415
-    from duly.demo import demo  # noqa: PLC0415
+def application(command: str | None = None) -> typer.Typer:
+    """Returns the command line application. For `serve`, it has no other command: a service does without them."""
+    from duly.cli.operator_commands import serve  # noqa: PLC0415  # keeps `--version` fast
 
     app = typer.Typer(
         name="duly",
@@ -63,16 +54,36 @@ def application() -> typer.Typer:
         rich_markup_mode=None,
         context_settings={"help_option_names": ["-h", "--help"]},
     )
+    app.command()(serve)
+    app.callback()(_root)
+    if command != serve.__name__:
+        _add_others(app)
+    return app
+
+
+def _add_others(app: typer.Typer) -> None:
+    """Adds all commands but `serve`."""
+    from duly.cli.access_commands import keys, submitters, tenants  # noqa: PLC0415
+    from duly.cli.delivery_commands import deliveries, endpoints  # noqa: PLC0415
+    from duly.cli.hold_commands import holds  # noqa: PLC0415
+    from duly.cli.job_commands import logs, signal, status, steps, submit, watch, why  # noqa: PLC0415
+    from duly.cli.job_list_commands import cancel, list_jobs, retry  # noqa: PLC0415
+    from duly.cli.operator_commands import check, doctor, migrate, secrets  # noqa: PLC0415
+    from duly.cli.queue_commands import queues  # noqa: PLC0415
+    from duly.cli.relay_commands import outbox_ddl, relay  # noqa: PLC0415
+    from duly.cli.schedule_commands import schedules  # noqa: PLC0415
+    from duly.cli.top_command import top  # noqa: PLC0415
+    from duly.cli.type_commands import types  # noqa: PLC0415
+    from duly.demo import demo  # noqa: PLC0415
+
     commands: tuple[Callable[..., None], ...] = (
-        *(serve, migrate, check, doctor, demo, top),
+        *(migrate, check, doctor, demo, top),
         *(submit, watch, status, why, logs, steps, signal, list_jobs, cancel, retry, types, outbox_ddl, relay),
     )
     for command in commands:
         app.command(_NAMES.get(command.__name__))(command)
     for group in (queues, schedules, endpoints, deliveries, keys, tenants, submitters, holds, secrets):
         app.add_typer(group(), name=group.__name__)
-    app.callback()(_root)
-    return app
 
 
 def _version(value: bool) -> None:  # noqa: FBT001  # typer's callback

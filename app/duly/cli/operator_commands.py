@@ -7,7 +7,6 @@ import typer
 
 from duly.cli.client_arguments import AsJson
 from duly.cli.extras import needs
-from duly.cli.plain_structlog import import_structlog
 from duly.domain.node_role import Role
 
 DatabaseUrl = Annotated[
@@ -45,6 +44,8 @@ def serve(  # noqa: PLR0913  # each is a flag
 ) -> None:
     """Run the service until SIGTERM or Ctrl-C, then shut down gracefully."""
     with needs("server"):
+        from duly.cli.lean_imports import import_structlog  # noqa: PLC0415
+
         import_structlog()
         from duly.cli.serve import run_service  # noqa: PLC0415
 

@@ -17,8 +17,8 @@ from duly.cli.command_setup import (
     webhook_secret,
 )
 from duly.cli.errors import USAGE, stop
+from duly.cli.lean_imports import import_server
 from duly.cli.startup import Startup
-from duly.cli.supervisor import serve_many
 from duly.settings import Settings
 
 HINTS = """
@@ -67,9 +67,9 @@ def _serve(settings: Settings, listening: socket.socket, *, migrate: bool, hints
             reloads=reload,
         )
         if settings.processes == 1:
-            from duly.cli.server_process import serve_one  # noqa: PLC0415  # the parent of several does without
+            return import_server()(startup, listening, announce=announce, server=database.server)
+        from duly.cli.supervisor import serve_many  # noqa: PLC0415  # loads what starts processes
 
-            return serve_one(startup, listening, announce=announce, server=database.server)
         return serve_many(startup, listening, announce=announce, server=database.server)
 
 

@@ -16,6 +16,7 @@ from multiprocessing.context import SpawnProcess
 import structlog
 from prometheus_client.multiprocess import mark_process_dead
 
+from duly.cli.lean_imports import import_server
 from duly.cli.startup import Keeper, Startup
 from duly.embedded.server import EmbeddedServer
 from duly.telemetry.structured_logs import configure_logs
@@ -60,9 +61,7 @@ def _run(startup: Startup, listening: socket.socket, pipe: Connection) -> None:
     """Runs the child process."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
-    from duly.cli.server_process import serve_one  # noqa: PLC0415  # the parent, which serves nothing, does without
-
-    code = serve_one(startup, listening, announce=lambda: pipe.send("ready"), parent=pipe.fileno())
+    code = import_server()(startup, listening, announce=lambda: pipe.send("ready"), parent=pipe.fileno())
     os._exit(code)  # threads of handlers that never end must not keep the process alive
 
 

@@ -2,11 +2,14 @@
 
 from typing import Annotated, Any, Final, TypeAlias
 
-from pydantic import WithJsonSchema
+from pydantic import ConfigDict, WithJsonSchema
 
 # Formats in responses. In requests an id is any text: an invalid one gets the response of an unknown one.
 IdText: TypeAlias = Annotated[str, WithJsonSchema({"type": "string", "format": "uuid"})]
 TimeText: TypeAlias = Annotated[str, WithJsonSchema({"type": "string", "format": "date-time"})]
+
+# Models of queries are built with their routes, while FastAPI silences a needless warning of pydantic.
+QUERY_MODEL: Final = ConfigDict(extra="forbid", defer_build=False)
 
 TAGS: Final = {
     "jobs": "Submit, read, list, cancel and retry jobs.",

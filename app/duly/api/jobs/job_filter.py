@@ -5,9 +5,10 @@ from itertools import product
 from typing import Annotated, TypeAlias, TypeVar
 from uuid import UUID
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints
+from pydantic import AfterValidator, BaseModel, BeforeValidator, Field, StringConstraints
 from pydantic_core import PydanticCustomError
 
+from duly.api.contract.openapi_parts import QUERY_MODEL
 from duly.domain.events import Status
 from duly.domain.ids import parse_job_id
 from duly.domain.json_writer import dump_text
@@ -53,7 +54,7 @@ class JobProperties(BaseModel):
     names must all match.
     """
 
-    model_config = ConfigDict(extra="forbid")
+    model_config = QUERY_MODEL
 
     type: Names = []
     queue: Names = []

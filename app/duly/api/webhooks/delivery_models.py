@@ -5,7 +5,7 @@ from typing import Literal
 from pydantic import BaseModel, ConfigDict, Field
 from typing_extensions import TypeAliasType
 
-from duly.api.contract.openapi_parts import IdText, TimeText
+from duly.api.contract.openapi_parts import QUERY_MODEL, IdText, TimeText
 from duly.api.contract.response_models import Gathered
 from duly.api.jobs.job_filter import MOST_VALUES, Moment
 from duly.store.webhooks.delivery_lists import DeliveryStatus
@@ -73,7 +73,7 @@ class DeliveryPageBody(Gathered):
 class DeliveryQuery(BaseModel):
     """Filter of deliveries. Repeating one matches any of its values."""
 
-    model_config = ConfigDict(extra="forbid")
+    model_config = QUERY_MODEL
 
     status: list[DeliveryStatus] = Field(default=[], max_length=MOST_VALUES)
     event: list[DeliveredEvent] = Field(default=[], max_length=MOST_VALUES)
