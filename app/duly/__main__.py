@@ -27,9 +27,8 @@ def main() -> None:
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")
     _check_arguments()
-    application(next(iter(sys.argv[1:]), None))(
-        prog_name="duly"
-    )  # the same under `python -m`, as scripts of completion call it
+    command = next(iter(sys.argv[1:]), None)
+    application(command)(prog_name="duly")  # the same under `python -m`, as scripts of completion call it
 
 
 def _check_arguments() -> None:

@@ -2,11 +2,13 @@
 
 import os
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationInfo, field_validator
+from pydantic import Field, SecretStr, ValidationInfo, field_validator
+from pydantic.fields import FieldInfo
+from pydantic_settings import BaseSettings, NoDecode, PydanticBaseSettingsSource, SettingsConfigDict
 
 from duly.domain.builtin_types import ALL, chosen_builtin_types
 from duly.domain.cells import read_cells
@@ -22,16 +24,17 @@ from duly.domain.webhook_secret import check_secret
 from duly.secret_file import SecretFile, secret_file
 
 _PUBLIC_URL = re.compile(r"(https?://[^/?#\s]+)((?:/[^?#\s]*)?)")
-CommaSeparated = tuple[str, ...]
+CommaSeparated = Annotated[tuple[str, ...], NoDecode]
 # Settings that may be read from a file: `DULY_API_KEY_FILE` names that of `DULY_API_KEY`.
 SECRETS = ("database_url", "cells", "api_key", "metrics_key", "webhook_secret", "secret_keys")
 
 
-class Settings(BaseModel):
+class Settings(BaseSettings):
     """Settings of one process. Lists are comma-separated, sizes in bytes, times in seconds."""
 
-    # Not `BaseSettings` of pydantic-settings, which costs a service 2 MB.
-    model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True, validate_default=True)
+    model_config = SettingsConfigDict(
+        env_prefix="DULY_", env_ignore_empty=True, extra="forbid", frozen=True, hide_input_in_errors=True
+    )
 
     host: str = "127.0.0.1"
     port: int = Field(default=8000, ge=0, le=65535, description="port to listen on; 0: any free port")
@@ -44,7 +47,7 @@ class Settings(BaseModel):
         description="URLs of all cells with their schemas, such as `postgresql://host/jobs#cell_0`, separated by "
         "spaces, in order of their numbers; none: one database",
     )
-    work_cells: tuple[int, ...] = Field(
+    work_cells: Annotated[tuple[int, ...], NoDecode] = Field(
         default=(), description="numbers of the cells whose jobs this process runs; none: all"
     )
     data_dir: Path | None = Field(default=None, description="data folder; none: the platform's user data folder")
@@ -53,7 +56,7 @@ class Settings(BaseModel):
         default=(ALL,), description="built-in job types of this service: their names, or `all` or `none`"
     )
     processes: int = Field(default=1, ge=1, le=64)
-    roles: tuple[Role, ...] = tuple(Role)
+    roles: Annotated[tuple[Role, ...], NoDecode] = tuple(Role)
     worker_slots: int = Field(default=100, ge=1, le=10_000, description="jobs that run at once in a process")
     waiting_attempts: int = Field(
         default=10_000, ge=1, le=100_000, description="parked attempts in a process, in addition to its slots"
@@ -79,7 +82,7 @@ class Settings(BaseModel):
     webhook_connect_seconds: float = Field(
         default=5, ge=0.1, le=3600, description="time for connecting, within the total"
     )
-    webhook_retry_seconds: tuple[float, ...] = WEBHOOK_SCHEDULE_SECONDS
+    webhook_retry_seconds: Annotated[tuple[float, ...], NoDecode] = WEBHOOK_SCHEDULE_SECONDS
     webhook_disable_seconds: float = Field(
         default=5 * 86_400, gt=0, description="time of uninterrupted failure after which an endpoint is disabled"
     )
@@ -154,9 +157,18 @@ class Settings(BaseModel):
     )
     submit_buffer: int = Field(default=5_000, ge=1, description="submissions that may wait for the database")
 
-    def __init__(self, **flags: Any) -> None:
-        """Reads the environment, before which files of secrets take precedence, and before these the flags."""
-        super().__init__(**{**_in_environment(type(self).model_fields), **_secret_files(), **flags})
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Returns the sources: flags precede files of secrets, which precede the environment."""
+        del dotenv_settings, file_secret_settings  # those of pydantic-settings, which are not used
+        return init_settings, _SecretFiles(settings_cls), env_settings
 
     @field_validator(*SECRETS, mode="before")
     @classmethod
@@ -277,17 +289,16 @@ class Settings(BaseModel):
         return self.lease_seconds / 3
 
 
-def _in_environment(names: Iterable[str]) -> dict[str, str]:
-    """Returns what the environment has of these settings. The case of its names is ignored, and so are empty values."""
-    variables = {name.lower(): value for name, value in os.environ.items() if value}
-    found = {name: variables.get(f"duly_{name}") for name in names}
-    return {name: value for name, value in found.items() if value is not None}
+class _SecretFiles(PydanticBaseSettingsSource):
+    """Source of the secrets whose files the environment names; they are read when they are validated."""
 
+    def get_field_value(self, field: FieldInfo, field_name: str) -> tuple[SecretFile | None, str, bool]:
+        del field
+        return secret_file(f"DULY_{field_name.upper()}"), field_name, False
 
-def _secret_files() -> dict[str, SecretFile]:
-    """Returns the secrets whose files the environment names; they are read when they are validated."""
-    found = {name: secret_file(f"DULY_{name.upper()}") for name in SECRETS}
-    return {name: file for name, file in found.items() if file is not None}
+    def __call__(self) -> dict[str, SecretFile]:
+        found = {name: secret_file(f"DULY_{name.upper()}") for name in SECRETS}
+        return {name: file for name, file in found.items() if file is not None}
 
 
 def _read(read: Callable[[str], str | None], text: str, expected: str) -> str:

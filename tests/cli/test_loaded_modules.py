@@ -6,10 +6,10 @@ import sys
 from tests.support.forked_commands import ROOT
 
 # Tracebacks of rich are not printed, migrations are rare, webhooks have a client of their own, no route has a model of
-# pydantic 1, settings are read without a library, and the parent of several processes serves nothing.
+# pydantic 1, and the parent of several processes serves nothing.
 NEEDLESS = (
     *("rich", "pygments", "attr", "sqlalchemy", "alembic", "mako", "httpx", "httpcore"),
-    *("greenlet", "pydantic.v1", "pydantic_settings", "dotenv"),
+    *("greenlet", "pydantic.v1"),
     *("duly.cli.queue_commands", "duly.cli.top_command", "duly.demo.command", "duly.cli.supervisor"),
 )
 START = """

