@@ -62,6 +62,7 @@ def main() -> None:
 def _tighten() -> None:
     """Lowers limits, so that parts that are rarely full are full: waiting for space has fault points too."""
     setattr(dispatcher, "CONCURRENT", 6)  # noqa: B010  # it is imported there, not exported
+    dispatcher.TOGETHER_SECONDS = 0.0  # only the newest job of a round is of the same day
     receiver_windows.AHEAD = 1
     loop_table.UPKEEP_AFTER_SECONDS = 0.0  # housekeeping has fault points, and services live for a second
     setattr(receiver_windows, "ReceiverWindow", partial(receiver_windows.ReceiverWindow, window=1))  # noqa: B010  # so that three at once are a crowd
