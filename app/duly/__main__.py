@@ -27,8 +27,7 @@ def main() -> None:
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")
     _check_arguments()
-    command = next(iter(sys.argv[1:]), None)
-    application(command)(prog_name="duly")  # the same under `python -m`, as scripts of completion call it
+    application(*sys.argv[1:2])(prog_name="duly")  # the same under `python -m`, as scripts of completion call it
 
 
 def _check_arguments() -> None:

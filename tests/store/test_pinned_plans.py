@@ -57,7 +57,7 @@ async def test_no_table_of_jobs_is_read_in_full(database: Database, count: int) 
     async with database.connection() as connection:
         jobs = [row[0] for row in await connection.fetch("select job_id from ready order by job_id limit $1", count)]
     tenants = [1] * count
-    ends = ([EventKind.CANCELLED] * count, [cancelled_error()] * count, False, "test")
+    ends = ([EventKind.CANCELLED] * count, [cancelled_error()] * count, False, "test", min(jobs))
     async with database.pinned() as connection:
         assert await _scans(connection, END_WAITING_JOBS, tenants, jobs, *ends) == []
         assert await _scans(connection, REQUEUE_JOBS, tenants, jobs, "test", None, None) == []

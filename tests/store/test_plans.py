@@ -14,6 +14,7 @@ from duly.domain.events import EventKind
 from duly.domain.ids import LARGEST, SMALLEST, new_job_id, smallest_id_at
 from duly.domain.job import ClaimedJob, Finish, Lane, NewJob
 from duly.store.ledger.compensation import RECORD_COMPENSATED_IF_HELD, CompensatedStep
+from duly.store.ledger.end_jobs import END_WAITING_JOBS
 from duly.store.ledger.job_results import READ_ENDS
 from duly.store.postgres.database import PINNED_PLANS, Connection, Database
 from duly.store.postgres.partitions import ensure_partitions
@@ -233,12 +234,14 @@ async def test_a_worker_writes_by_the_key_of_its_job(database_url: str, state: s
         (CLAIM, [[1], ["default"], ["echo"], [0], [SMALLEST], 10, NODE], ["test", 1, *[None] * 4]),
         (LEASE, [[1], ["default"], ["echo"], [0], [SMALLEST], 10, NODE], ["test", 1, *[None] * 8]),
         (FINISH_IF_HELD, [*[None] * 7, "{}", "test"], []),
+        (FINISH_COMPENSATING_IF_HELD, [*[None] * 7, "{}", "test"], []),
         (FINISH_LEASES_IF_HELD, [*[None] * 7, "{}", "test"], [None, None]),
         (RECORD_PROGRESS_IF_HELD, [*[None] * 5, "test"], []),
+        (END_WAITING_JOBS, [*[None] * 5, "test"], []),
         (VIEW_EACH, [None, None], [LARGEST]),
         (READ_ENDS, [None, None], [LARGEST]),
     ],
-    ids=["claim", "lease", "finish", "finish leases", "progress", "view", "ends"],
+    ids=["claim", "lease", "finish", "finish compensating", "finish leases", "progress", "end waiting", "view", "ends"],
 )
 async def test_no_day_before_the_oldest_job_of_a_statement_is_opened(
     database_url: str, statement: str, before: list[Any], after: list[Any]

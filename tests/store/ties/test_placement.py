@@ -112,7 +112,7 @@ async def test_few_that_are_ended_or_waited_for_are_found_among_many_that_are_re
             await insert_jobs(connection, plain)
         tenants = [DEFAULT_TENANT] * len(chosen)
         for statement, arguments in (
-            (END_WAITING_JOBS, (tenants, chosen, [12] * 10, ["{}"] * 10, False, "api")),
+            (END_WAITING_JOBS, (tenants, chosen, [12] * 10, ["{}"] * 10, False, "api", min(chosen))),
             (MARK_READY, (tenants, chosen)),
         ):
             pages = await pages_of(connection, statement, *arguments)

@@ -17,14 +17,16 @@ _FAILED, _CANCELLED, _COMPENSATING = (
 )
 
 
-def steps_left(job: str) -> str:
+def steps_left(job: str, *, oldest: str = "") -> str:
     """Returns an SQL expression for the names of the completed steps of a job that have a compensation, as a JSON
-    array: the newest first, which is the order of compensation. Null for none.
+    array: the newest first, which is the order of compensation. Null for none. `oldest`: parameter with the
+    `oldest_job` of the statement, if it has one.
     """
+    bound = f"and s.job_id >= {oldest} " if oldest else ""
     return f"""(
         select json_agg(s.name order by s.sequence desc) from steps s
-        where s.job_id = {job}.job_id and s.tenant_id = {job}.tenant_id and s.kind = {StepKind.STEP:d} and s.compensable
-          and s.status = {StepStatus.COMPLETED:d}
+        where s.job_id = {job}.job_id {bound}and s.tenant_id = {job}.tenant_id and s.kind = {StepKind.STEP:d}
+          and s.compensable and s.status = {StepStatus.COMPLETED:d}
     )"""
 
 
@@ -45,20 +47,21 @@ _LEFT = f"""
 """
 
 
-def compensated(columns: str, *, numbers: tuple[str, str] = ("attempt", "crashes")) -> str:
+def compensated(columns: str, *, oldest: str, numbers: tuple[str, str] = ("attempt", "crashes")) -> str:
     """Returns common table expressions that make `gone` of `taken`.
 
     Args:
         columns: further columns of `taken`.
+        oldest: parameter with the `oldest_job` of the statement.
         numbers: names of its numbers of attempts and crashes.
     """
     attempts, crashes = numbers
     return f"""
 standing as materialized (
-    select t.*, case when t.marks & {Mark.COMPENSABLE:d} <> 0 then {steps_left("t")} end as steps_left,
+    select t.*, case when t.marks & {Mark.COMPENSABLE:d} <> 0 then {steps_left("t", oldest=oldest)} end as steps_left,
            case when t.marks & {Mark.COMPENSATING:d} <> 0 and t.kind >= {FIRST_TERMINAL:d} then (
                select data from events
-               where job_id = t.job_id and tenant_id = t.tenant_id and kind = {_COMPENSATING}
+               where job_id = t.job_id and job_id >= {oldest} and tenant_id = t.tenant_id and kind = {_COMPENSATING}
                order by sequence desc limit 1
            ) end as began
     from taken t

@@ -7,7 +7,7 @@ from uuid import UUID
 from duly.domain.events import FIRST_TERMINAL, EventKind
 from duly.domain.job import Lane, Mark
 from duly.store.ledger.compensation import compensated
-from duly.store.ledger.outbox import DELIVERS, outbox
+from duly.store.ledger.outbox import DELIVERS, oldest_job, outbox, recorded_job
 from duly.store.ledger.ready_keys import at_key
 from duly.store.postgres.database import Connection
 
@@ -58,7 +58,8 @@ with wanted as materialized (
 ),
 lanes as materialized (
     select a.*, j.queue, j.type, j.priority from wanted a cross join lateral (
-        select queue, type, priority from jobs where tenant_id = a.tenant_id and job_id = a.job_id offset 0
+        select queue, type, priority from jobs
+        where tenant_id = a.tenant_id and job_id = a.job_id and job_id >= $7 offset 0
     ) j
 ),
 from_ready as (
@@ -76,7 +77,7 @@ from_blocked as (
 taken as (
     select * from from_ready union all select * from from_scheduled union all select * from from_blocked
 ),
-{compensated("token, priority, timeout_seconds")},
+{compensated("token, priority, timeout_seconds", oldest="$7")},
 to_compensate as (
     insert into ready (tenant_id, job_id, token, sequence, timeout_seconds, priority, attempt, crashes,
                        callback_events, marks, batch_id, queue, type)
@@ -88,7 +89,7 @@ to_compensate as (
 undone as (
     delete from dependencies d using gone g where d.child_id >= g.job_id and d.child_id <= g.job_id
 ),
-{outbox("gone")},
+{outbox("gone", job=recorded_job(oldest="$7"))},
 recorded as (
     insert into events (tenant_id, job_id, sequence, kind, attempt, source, data)
     select tenant_id, job_id, sequence, kind, attempt, $6, data::json from gone
@@ -133,7 +134,8 @@ async def end_waiting_jobs(
     """Ends these jobs where they wait. A job that does not wait (any more) is not in the result, nor is one that
     compensates. A job with steps to compensate is ready for that, and ends later.
     """
-    rows = await connection.fetch(END_WAITING_JOBS, *zip(*ends, strict=True), only_expired, source)
+    columns = zip(*ends, strict=True)
+    rows = await connection.fetch(END_WAITING_JOBS, *columns, only_expired, source, oldest_job(ends))
     return [EndedWaitingJob(*row)._replace(kind=EventKind(row[3])) for row in rows]
 
 

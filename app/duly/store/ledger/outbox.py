@@ -1,6 +1,8 @@
 """Outbox: the part of each event-recording statement that writes webhook deliveries to its receivers."""
 
-from typing import Final
+from collections.abc import Iterable
+from typing import Final, Protocol
+from uuid import UUID
 
 from duly.domain.event_views import WEBHOOK_BIT_OF
 
@@ -32,28 +34,39 @@ def callback_receiver(*, tenant: str, url: str) -> str:
     return f"(select {receiver} from (select {parts} as parts offset 0) split_url)"
 
 
-def recorded_job(*, oldest: str = "") -> str:
+class OfJob(Protocol):
+    """Item of a statement about jobs."""
+
+    @property
+    def job_id(self) -> UUID:
+        """Its job."""
+
+
+def oldest_job(items: Iterable[OfJob]) -> UUID:
+    """Returns the oldest job of these items. With it as a parameter, an execution of a statement does not open the
+    partitions of earlier days, which would take 10 µs each.
+    """
+    return min(item.job_id for item in items)
+
+
+def recorded_job(*, oldest: str) -> str:
     """Returns an SQL expression for the callback URL and the labels of the job of row `g`.
 
     Args:
-        oldest: parameter, the oldest job of the statement. Without it, each execution opens the partitions of all days,
-            which takes 10 µs each.
+        oldest: parameter with the `oldest_job` of the statement.
     """
-    bound = f" and job_id >= {oldest}" if oldest else ""
-    return (
-        f"(select callback_url, labels from jobs where tenant_id = g.tenant_id and job_id = g.job_id{bound} offset 0)"
-    )
+    key = f"tenant_id = g.tenant_id and job_id = g.job_id and job_id >= {oldest}"
+    return f"(select callback_url, labels from jobs where {key} offset 0)"
 
 
-def outbox(source: str, *, job: str | None = None, oldest: str = "", asked: str = "true") -> str:
+def outbox(source: str, *, job: str, asked: str = "true") -> str:
     """Returns a common table expression `outbox` that writes a delivery for each receiver of the events
     in `source`.
 
     Most jobs have no receiver: for those neither the wide row nor an endpoint is read. `source` has tenant_id, job_id,
-    sequence, kind, type and callback_events; `job` yields callback_url and labels of its row `g`, by default from the
-    ledger (`recorded_job`, with `oldest`); `asked` selects rows.
+    sequence, kind, type and callback_events; `job` yields callback_url and labels of its row `g`, as `recorded_job`
+    does; `asked` selects rows.
     """
-    job = recorded_job(oldest=oldest) if job is None else job
     bit = BIT.format(kind="g.kind")
     return f"""
 outbox as (

@@ -7,13 +7,13 @@ from uuid import UUID
 
 from duly.domain.events import EventKind
 from duly.domain.job import Finish, Finished, Mark
+from duly.store.ledger.outbox import oldest_job
 from duly.store.postgres.database import Connection
 from duly.store.queue.running import (
     FINISH_COMPENSATING_LEASES_IF_HELD,
     FINISH_LEASES_IF_HELD,
     all_finished,
     finish_columns,
-    oldest_job,
 )
 
 LeaseKey: TypeAlias = tuple[UUID, int]  # job and lease token

@@ -7,7 +7,7 @@ from uuid import UUID
 from duly.domain.events import EventKind
 from duly.domain.fair_shares import turns
 from duly.domain.job import ClaimedJob, Lane, LeaseFacts, Mark
-from duly.store.ledger.outbox import DELIVERS, outbox
+from duly.store.ledger.outbox import DELIVERS, outbox, recorded_job
 from duly.store.ledger.ready_keys import in_lane
 from duly.store.postgres.catalog_types import Record
 from duly.store.postgres.database import Connection
@@ -83,25 +83,20 @@ told as (
     insert into events (tenant_id, job_id, sequence, kind, attempt, occurred_at, source)
     select tenant_id, job_id, sequence, {EventKind.STARTED:d}, attempt, started_at, $9 from started
 ),
-{outbox(_STARTED_EVENTS, oldest="$8")}
+{outbox(_STARTED_EVENTS, job=recorded_job(oldest="$8"))}
 """
 
 
-def waited(started: str, job: str) -> str:
-    """Returns an SQL expression for the seconds from the moment at which a started job was ready until its start.
-
-    The first start of a job counts from its submission or, where later, from `run_at`; further ones from the event that
-    made it ready. Null where that moment is not recorded: after dependencies, and after the delay of a retry. Unlike
-    `extract`, `date_part` computes no decimal, which would take a microsecond.
-    """
-    return f"""date_part('epoch', {started}.started_at - case when {started}.sequence > 1 then (
+# Seconds from the moment at which a started job was ready until its start. The first start of a job counts from its
+# submission or, where later, from `run_at`; further ones from the event that made it ready. Null where that moment is
+# not recorded: after dependencies, and after the delay of a retry. Unlike `extract`, `date_part` computes no decimal,
+# which would take a microsecond.
+_WAITED = f"""date_part('epoch', s.started_at - case when s.sequence > 1 then (
            select e.occurred_at from events e
-           where e.tenant_id = {started}.tenant_id and e.job_id = {started}.job_id
-             and e.job_id >= $8 and e.sequence = {started}.sequence - 1 and e.kind <> {EventKind.RETRY_SCHEDULED:d}
+           where e.tenant_id = s.tenant_id and e.job_id = s.job_id and e.job_id >= $8
+             and e.sequence = s.sequence - 1 and e.kind <> {EventKind.RETRY_SCHEDULED:d}
            limit 1
-       ) when {job}.depends_on is null then greatest({job}.created_at, {job}.run_at) end)"""
-
-
+       ) when j.depends_on is null then greatest(j.created_at, j.run_at) end)"""
 _CLAIMED = f"""
 select s.tenant_id, s.job_id, s.token, s.attempt, s.sequence, s.crashes, s.type, s.queue, s.priority,
        s.timeout_seconds, j.max_attempts,
@@ -115,7 +110,7 @@ select s.tenant_id, s.job_id, s.token, s.attempt, s.sequence, s.crashes, s.type,
        case when s.marks & {Mark.CHECKPOINT:d} <> 0 then (
            select value::text from checkpoints where job_id = s.job_id and tenant_id = s.tenant_id
        ) end,
-       {waited("s", "j")}{{more}}
+       {_WAITED}{{more}}
 from {{started}} s cross join lateral (
     select max_attempts, parameters, labels, correlation_id, traceparent, created_at, run_at, depends_on{{columns}}
     from jobs where tenant_id = s.tenant_id and job_id = s.job_id and job_id >= $8 offset 0

@@ -1,8 +1,7 @@
 """Table `running`: one row for each attempt. Every write of a worker is fenced by the lease token."""
 
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from enum import StrEnum
-from operator import attrgetter
 from typing import NamedTuple
 from uuid import UUID
 
@@ -10,7 +9,7 @@ from duly.domain.events import FIRST_TERMINAL, EventKind
 from duly.domain.job import Finish, Finished, Lane, Mark, WaitReason
 from duly.store.ledger.compensation import BEGINS, COMPENSATES, compensated
 from duly.store.ledger.end_jobs import AFTER_GONE, FOLLOWED
-from duly.store.ledger.outbox import DELIVERS, outbox
+from duly.store.ledger.outbox import DELIVERS, oldest_job, outbox, recorded_job
 from duly.store.postgres.catalog_types import Record
 from duly.store.postgres.database import Connection
 from duly.store.postgres.parameter_columns import compact, each_row, in_full
@@ -48,7 +47,7 @@ recorded as (
     insert into events (tenant_id, job_id, sequence, kind, attempt, source, data)
     select tenant_id, job_id, sequence, {EventKind.PROGRESSED:d}, attempt, $6, data::json from moved
 ),
-{outbox("moved", oldest="$7", asked="g.may_be_told")}
+{outbox("moved", job=recorded_job(oldest="$7"), asked="g.may_be_told")}
 select job_id, {DELIVERS} from moved
 """
 
@@ -59,8 +58,7 @@ async def record_progress_if_held(
     """Records progress of attempts that hold their lease, at most once for each job. Returns these jobs, and whether
     there are webhooks to send.
     """
-    oldest = min(item.job_id for item in items)
-    rows = await connection.fetch(RECORD_PROGRESS_IF_HELD, *zip(*items, strict=True), source, oldest)
+    rows = await connection.fetch(RECORD_PROGRESS_IF_HELD, *zip(*items, strict=True), source, oldest_job(items))
     return {row[0]: row[1] for row in rows}
 
 
@@ -124,7 +122,7 @@ recorded as (
     select tenant_id, job_id, sequence, kind, attempts_charged, $9, data::json from gone
 ),
 {{remembered}}{AFTER_GONE},
-{outbox("gone", oldest="$10")}
+{outbox("gone", job=recorded_job(oldest="$10"))}
 select job_id, kind, sequence, tenant_id, queue, type, priority,
        case when {_WAITS} and not {_HELD} then delay_seconds end, {DELIVERS},
        {FOLLOWED}, ran_seconds{{more}}
@@ -155,7 +153,7 @@ def _finish(*, compensates: bool, leases: bool = False) -> str:
     if compensates:
         delay = f"case when {BEGINS} then 0 else delay_seconds end as delay_seconds"
         columns = f"token, timeout_seconds, priority, attempt, ran_seconds, {delay}{texts['names']}"
-        gone = f"taken as ({deleted}),{compensated(columns, numbers=('attempts_charged', 'crashes'))}"
+        gone = f"taken as ({deleted}),{compensated(columns, oldest='$10', numbers=('attempts_charged', 'crashes'))}"
     return _FINISH.format(gone=gone, **texts)
 
 
@@ -191,12 +189,6 @@ def finish_columns(ends: Iterable[Finish]) -> list[Sequence[object] | None]:
     return [job_ids, compact(tokens), compact(kinds), in_full(data), *map(compact, others)]
 
 
-def oldest_job(ends: Iterable[Finish]) -> UUID:
-    """Returns the last parameter of a finish statement for ends on a node: no partition of an earlier day is opened."""
-    return min(map(_JOB_ID, ends))
-
-
-_JOB_ID: Callable[[Finish], UUID] = attrgetter("job_id")
 _KINDS = {int(kind): kind for kind in EventKind}  # a call of the class takes as long as all else in a row
 
 

@@ -100,7 +100,7 @@ taken as (
 )
 """
 # Each event is read by its whole key: a plain join was observed to read all events of the job. Nothing before
-# `{{since}}` is read, so that an execution does not open the partitions of all days, which took half of its time.
+# `since` is read, so that an execution does not open the partitions of all days, which took half of its time.
 _FACTS = f"""
 select t.tenant_id, t.delivery_id, t.token, t.attempt, t.tries_before, t.job_id, t.sequence, t.kind, t.receiver_id,
        t.registered, t.replay_id, coalesce(e.occurred_at, m.created_at), e.attempt, e.data, j.type, j.labels,
