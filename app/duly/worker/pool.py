@@ -25,6 +25,7 @@ from duly.worker.prefetch import Prefetch
 from duly.worker.process.pool import ProcessExecutor, in_processes
 from duly.worker.recorded_deadlines import AttemptDeadlines
 from duly.worker.slots import Slots
+from duly.worker.start_bursts import StartBursts
 
 log = structlog.stdlib.get_logger("duly.pool")
 
@@ -68,6 +69,7 @@ class Pool:
         self._identity = identity
         self._attempts: dict[UUID, Attempt] = {}
         self._prefetch = Prefetch(slots)
+        self._bursts = StartBursts(resume=self._fill_slots)
         self.orphans = OrphanedAttempts(claimer)
         self._claiming = False
         self._freed = asyncio.Event()
@@ -204,7 +206,7 @@ class Pool:
     def _fill_slots(self) -> None:
         while self._parked.returning and self._slots.free > 0:
             self._parked.resume_next()
-        while self._slots.free > 0 and (job := self._prefetch.take()):
+        while self._slots.free > 0 and self._prefetch and self._bursts.may_start() and (job := self._prefetch.take()):
             self._start(job)
 
     def _start(self, claimed: ClaimedJob) -> None:
