@@ -26,7 +26,7 @@ RESULTS = Path(__file__).parent / "results"
 
 
 def main(arguments: Sequence[str]) -> int:
-    options = _options(arguments)
+    began, options = time.perf_counter(), _options(arguments)
     busy = 0.0 if options.small else machine.wait_until_quiet()
     signal.signal(signal.SIGTERM, _end_cleanly)
     sizes, at, rows = _sizes(options), machine.now(), Rows()
@@ -48,7 +48,8 @@ def main(arguments: Sequence[str]) -> int:
     if earlier is not None:
         print("\n".join(against.comparison(rows, earlier.name)))
     written = [results, *_page(options.page, rows)]
-    print("\nwritten: " + ", ".join(str(path) for path in written), file=sys.stderr)
+    print(f"\n{report.times(rows, seconds=time.perf_counter() - began)}", file=sys.stderr)
+    print("written: " + ", ".join(str(path) for path in written), file=sys.stderr)
     return 0
 
 

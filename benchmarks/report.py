@@ -165,3 +165,9 @@ def one_row(name: str, row: Row) -> str:
     reached, _ = verdicts(name, row.results)
     doubt = _doubt(TARGETS[name].bounds, row.results)
     return f"{name}: {_judged(row.results)} · {reached}{doubt} · {row.seconds:,.0f} s"
+
+
+def times(rows: Rows, *, seconds: float) -> str:
+    """Returns the time of a run and of each of its rows."""
+    each = ", ".join(f"{name} {row.seconds:,.0f}" for name, row in rows.items())
+    return f"seconds: {seconds:,.0f} in all; {each}"

@@ -1,12 +1,13 @@
 """The page: rows are merged with those of earlier runs, and what people wrote stays."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from benchmarks import page, results_file
 from benchmarks.contestants import Contestant
-from benchmarks.report import NOISE, markdown, one_row
+from benchmarks.report import NOISE, markdown, one_row, times
 from benchmarks.results_file import Circumstances, Row, Rows
 from benchmarks.rounds import Result, Round
 from benchmarks.run_context import Kind
@@ -92,6 +93,12 @@ def test_a_verdict_on_which_the_rounds_differ_is_within_noise(rates: tuple[float
 
     assert (f"**, {NOISE.strip()} |" in line) == within_noise
     assert (NOISE in one_row("S1", row)) == within_noise
+
+
+def test_a_run_tells_how_long_it_and_each_row_took() -> None:
+    rows: Rows = {"S1": submitted(300.0), "L1": replace(over_time(), seconds=22.6)}
+
+    assert times(rows, seconds=1_234.5) == "seconds: 1,234 in all; S1 1, L1 23"
 
 
 def test_why_a_row_was_not_measured_stands_in_the_table() -> None:
