@@ -5,6 +5,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -93,12 +94,21 @@ def running(contestant: Contestant, context: RunContext, start: Start) -> Iterat
     with started(
         _limited(command, start.descriptors),
         environment=_environment(context, database) | _environment_of(start),
-        log=context.folder / f"{database}.log",
+        log=context.folder / f"{database}-{'-'.join(start.roles)}.log",
         ready=DULY_READY if duly else UVICORN_READY,
     ) as process:
         yield Running(process.pid, process.port, database, process.ready_seconds)
     if start.database is None:
         context.drop(database)
+
+
+@contextlib.contextmanager
+def running_together(context: RunContext, *starts: Start) -> Iterator[list[Running]]:
+    """Runs services with different roles on databases that exist, and starts them at the same time."""
+    with contextlib.ExitStack() as stack:
+        with ThreadPoolExecutor(len(starts)) as threads:
+            services = threads.map(lambda start: stack.enter_context(running(DULY_SERVICE, context, start)), starts)
+        yield list(services)
 
 
 def duly_command(context: RunContext, database: str, roles: tuple[str, ...]) -> list[str]:

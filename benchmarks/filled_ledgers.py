@@ -8,6 +8,7 @@ template, which is copied for each round.
 import contextlib
 import os
 from collections.abc import Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
@@ -22,7 +23,8 @@ from duly.domain.steps import StepKind, StepStatus
 from duly.store.postgres.partitions import PARTITIONED
 
 DAYS_BACK = 7
-LARGE_BYTES = 1 << 30
+LARGE_BYTES = 256 << 20
+SMALL_BYTES = 64 << 20
 FILLED = ("waiting", "finished", "parked")
 # Waiting jobs have ids of an hour ago: older than all jobs that a run submits, younger than all finished jobs.
 WAITING_FROM, WAITING_FOR = timedelta(hours=1), timedelta(minutes=30)
@@ -45,9 +47,18 @@ class Fill:
 
 
 @contextlib.contextmanager
-def ledger(context: RunContext, fill: Fill) -> Iterator[str]:
-    """Yields a database with this fill, and drops it after the block."""
-    database = _copied(context, template(context, fill)) if fill != Fill() else new_database(DULY_SERVICE, context)
+def ledger(context: RunContext, fill: Fill, *, last: bool = False) -> Iterator[str]:
+    """Yields a database with this fill, and drops it after the block.
+
+    It is a copy, or the filled database itself if this is the last use of the fill.
+    """
+    if fill == Fill():
+        database = new_database(DULY_SERVICE, context)
+    elif last:
+        database = template(context, fill)
+        del context.templates[fill.name]
+    else:
+        database = _copied(context, template(context, fill))
     try:
         _settle(context, database)
         yield database
@@ -75,15 +86,19 @@ def template(context: RunContext, fill: Fill) -> str:
 
 
 def forget_templates(context: RunContext) -> None:
-    """Drops the filled databases and keeps the empty ones."""
+    """Drops the large filled databases, and keeps the small ones for other rows."""
     for name in [name for name in context.templates if any(word in name for word in FILLED)]:
-        context.server.drop(context.templates.pop(name))
+        if _bytes_of(context, context.templates[name]) > SMALL_BYTES:
+            context.server.drop(context.templates.pop(name))
+
+
+def _bytes_of(context: RunContext, database: str) -> int:
+    return int(context.server.query("postgres", f"select pg_database_size('{database}')")[0])
 
 
 def _copied(context: RunContext, filled: str) -> str:
-    """Copies a database; a large one by file, since the WAL, faster for small ones, takes minutes for 10 GB."""
-    size = context.server.query("postgres", f"select pg_database_size('{filled}')")[0]
-    if size < LARGE_BYTES:
+    """Copies a database; a large one by file, since the WAL, faster for small ones, takes longer than the files."""
+    if _bytes_of(context, filled) < LARGE_BYTES:
         return context.create(filled)
     database = context.create()
     context.server.drop(database)
@@ -142,21 +157,37 @@ def add_waiting(context: RunContext, database: str, *, jobs: int) -> None:
     if not jobs:
         return
     ids = _ids(datetime.now(UTC) - WAITING_FROM, WAITING_FOR, jobs)
-    context.server.execute(database, _ASKED.format(table="jobs", parameters=_parameters(), ids=ids))
-    context.server.execute(database, _READY.format(ids=ids))
+    asked = _ASKED.format(table="jobs", parameters=_parameters(), ids=ids)
+    with _side_by_side() as threads:
+        list(threads.map(lambda sql: context.server.execute(database, sql), (asked, _READY.format(ids=ids))))
 
 
 def add_parked(context: RunContext, database: str, *, jobs: int) -> None:
     """Inserts jobs that parked over the days before yesterday, for a signal or 30 days."""
-    for midnight, ids in _days_back(jobs):
+
+    def add(day: tuple[datetime, str]) -> None:
+        midnight, ids = day
         _add_day(context, database, midnight, {"events": _PARKED_EVENTS, "steps": _WAITS}, ids=ids)
         context.server.execute(database, _PARKED.format(ids=ids))
+
+    with _side_by_side() as threads:
+        list(threads.map(add, _days_back(jobs)))
 
 
 def add_finished(context: RunContext, database: str, *, jobs: int) -> None:
     """Inserts jobs that completed over the days before yesterday, in partitions created for those days."""
-    for midnight, ids in _days_back(jobs):
+
+    def add(day: tuple[datetime, str]) -> None:
+        midnight, ids = day
         _add_day(context, database, midnight, {"events": _HAPPENED}, ids=ids)
+
+    with _side_by_side() as threads:
+        list(threads.map(add, _days_back(jobs)))
+
+
+def _side_by_side() -> ThreadPoolExecutor:
+    """Returns threads for statements that fill different tables, one for each core up to four."""
+    return ThreadPoolExecutor(min(4, os.cpu_count() or 1))
 
 
 def _days_back(jobs: int) -> Iterator[tuple[datetime, str]]:

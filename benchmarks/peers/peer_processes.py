@@ -9,9 +9,9 @@ from pathlib import Path
 from benchmarks.contestants import clean_environment
 from benchmarks.peers import environments
 from benchmarks.peers.adapters.harness import JOBS_VARIABLE, Plan
-from benchmarks.peers.catalog import NODE, Peer
+from benchmarks.peers.catalog import NODE, Peer, Store
 from benchmarks.peers.line_process import LineProcess, run_line_process
-from benchmarks.peers.stores import OpenStore, store_of
+from benchmarks.peers.stores import OpenStore, postgres_store, store_of
 from benchmarks.run_context import RunContext
 
 ADAPTERS = Path(__file__).parent / "adapters"
@@ -53,8 +53,24 @@ class PeerProcesses:
 def prepared(peer: Peer, context: RunContext) -> Iterator[PeerProcesses]:
     """Yields the peer on an empty store with its tables. Raises ContestantFailed if it cannot be prepared."""
     environments.installed(peer)
-    with store_of(peer, context) as store:
+    template = _template(peer, context) if peer.store is Store.POSTGRES else None
+    with store_of(peer, context, template) as store:
         peer_processes = PeerProcesses(peer, context, store)
-        with peer_processes.task("prepare", peer_processes.plan()) as process:
-            process.wait(within_seconds=PREPARE_SECONDS)
+        if template is None:
+            _prepare(peer_processes)
         yield peer_processes
+
+
+def _template(peer: Peer, context: RunContext) -> str:
+    """Returns the database with the tables of the peer, which is created once in a run."""
+    name = f"prepared for {peer.name}, {peer.setup}"
+    if name not in context.templates:
+        database = context.create()
+        _prepare(PeerProcesses(peer, context, postgres_store(peer, context, database)))
+        context.templates[name] = database
+    return context.templates[name]
+
+
+def _prepare(peer_processes: PeerProcesses) -> None:
+    with peer_processes.task("prepare", peer_processes.plan()) as process:
+        process.wait(within_seconds=PREPARE_SECONDS)

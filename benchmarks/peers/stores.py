@@ -54,15 +54,24 @@ class Unfinished(NamedTuple):
 
 
 @contextlib.contextmanager
-def store_of(peer: Peer, context: RunContext) -> Iterator[OpenStore]:
-    """Yields an empty store, which is dropped after the block. Raises ContestantFailed if there is no such server."""
-    with _redis(peer) if peer.store is Store.REDIS else _postgres(peer, context) as store:
-        yield store
+def store_of(peer: Peer, context: RunContext, template: str | None = None) -> Iterator[OpenStore]:
+    """Yields an empty store, which is dropped after the block: in Postgres, a copy of `template` if given.
+
+    Raises ContestantFailed if there is no such server.
+    """
+    if peer.store is Store.REDIS:
+        with _redis(peer) as store:
+            yield store
+        return
+    database = context.create(template)
+    try:
+        yield postgres_store(peer, context, database)
+    finally:
+        context.drop(database)
 
 
-@contextlib.contextmanager
-def _postgres(peer: Peer, context: RunContext) -> Iterator[OpenStore]:
-    database = context.create()
+def postgres_store(peer: Peer, context: RunContext, database: str) -> OpenStore:
+    """Returns a database on the server of the run as a store."""
     url = context.server.url(database)
 
     def settle() -> None:
@@ -75,10 +84,7 @@ def _postgres(peer: Peer, context: RunContext) -> Iterator[OpenStore]:
         except asyncpg.PostgresError as error:
             raise ContestantFailed(f"the query for unfinished jobs failed: {error}") from error
 
-    try:
-        yield OpenStore("Postgres", url, context.server.pid, settle, unfinished)
-    finally:
-        context.drop(database)
+    return OpenStore("Postgres", url, context.server.pid, settle, unfinished)
 
 
 async def _poll_postgres(url: str, question: str, within_seconds: float) -> Unfinished:

@@ -6,12 +6,12 @@ No peer takes part: their workers connect to the database.
 import json
 from dataclasses import asdict
 
-from benchmarks.contestants import DULY_SERVICE, NAIVE, Contestant, Start, new_database, running
+from benchmarks.contestants import DULY_SERVICE, NAIVE, Contestant, Start, running
 from benchmarks.generator_processes import run_generator
 from benchmarks.lease_workers import WorkerPlan
 from benchmarks.processes import ContestantFailed, cores
 from benchmarks.rounds import Result, Round, alternate
-from benchmarks.rows.run_jobs import DULY_LEDGER, NAIVE_LEDGER, PROCESS_SECONDS, process, submit
+from benchmarks.rows.run_jobs import DULY_LEDGER, NAIVE_LEDGER, PROCESS_SECONDS, process, submitted
 from benchmarks.run_context import Kind, RunContext
 
 IN_PROCESS = Contestant("Duly, in process", Kind.DULY)
@@ -24,9 +24,8 @@ def measure(context: RunContext) -> list[Result]:
     def one_round(contestant: Contestant) -> Round:
         duly = contestant.kind is Kind.DULY
         jobs = context.sizes.processed_jobs if duly else context.sizes.processed_naive_jobs
-        database = new_database(contestant, context)
+        database = submitted(contestant, context, jobs=jobs)
         try:
-            submit(contestant, context, database=database, jobs=jobs)
             run = process if contestant is IN_PROCESS else lease
             return run(contestant, context, database=database, jobs=jobs)
         finally:

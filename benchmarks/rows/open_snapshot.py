@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import asyncpg
 
-from benchmarks.contestants import ALL_ROLES, API_ONLY, DULY_SERVICE, Contestant, Start, running
+from benchmarks.contestants import ALL_ROLES, API_ONLY, Contestant, Start, running_together
 from benchmarks.filled_ledgers import Fill, add_waiting, ledger
 from benchmarks.growth import SPARE_JOBS, case, compared, generate_open_loop, process
 from benchmarks.open_loop import OpenLoopOutcome
@@ -78,8 +78,7 @@ def arriving_then_drained(context: RunContext, database: str) -> RoundOverTime:
     sizes = context.sizes
     with (
         # Separate processes, so that each job is claimed: one process with both roles would start it on submission.
-        running(DULY_SERVICE, context, Start(API_ONLY, database)) as service,
-        running(DULY_SERVICE, context, Start(ROLES_BUT_API, database)),
+        running_together(context, Start(API_ONLY, database), Start(ROLES_BUT_API, database)) as (service, _),
         sampled(dead_tuples(context, database)) as dead,
     ):
         phases = (Phase(sizes.snapshot_seconds, sizes.arrivals_per_second),)

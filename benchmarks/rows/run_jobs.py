@@ -65,14 +65,25 @@ def measure(context: RunContext) -> list[Result]:
             return measurements.processed(contestant.peer, context)
         duly = contestant.kind is Kind.DULY
         jobs = context.sizes.processed_jobs if duly else context.sizes.processed_naive_jobs
-        database = new_database(contestant, context)
+        database = submitted(contestant, context, jobs=jobs)
         try:
-            submit(contestant, context, database=database, jobs=jobs)
             return process(contestant, context, database=database, jobs=jobs)
         finally:
             context.drop(database)
 
     return alternate("S3", (DULY_SERVICE, NAIVE, *peers_that_run(context)), context=context, measure=one_round)
+
+
+def submitted(contestant: Contestant, context: RunContext, *, jobs: int) -> str:
+    """Returns a new database with these jobs, a copy of the one to which they were submitted once in the run."""
+    name = f"{jobs} jobs submitted to {contestant.kind}"
+    if name not in context.templates:
+        database = new_database(contestant, context)
+        submit(contestant, context, database=database, jobs=jobs)
+        context.templates[name] = database
+    database = context.create(context.templates[name])
+    context.server.execute(database, "checkpoint")
+    return database
 
 
 def submit(contestant: Contestant, context: RunContext, *, database: str, jobs: int) -> None:
@@ -84,7 +95,6 @@ def submit(contestant: Contestant, context: RunContext, *, database: str, jobs: 
     if outcome.accepted != jobs:
         raise ContestantFailed(f"accepted {outcome.accepted} of {jobs} jobs; responses by status: {outcome.statuses}")
     context.server.execute(database, "analyze")
-    context.server.execute(database, "checkpoint")
 
 
 def process(contestant: Contestant, context: RunContext, *, database: str, jobs: int) -> Round:

@@ -6,10 +6,11 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from uuid import UUID
 
+import asyncpg
 import pytest
 
-from benchmarks import postgres_server
-from benchmarks.filled_ledgers import DAYS_BACK, Fill, forget_templates, ledger
+from benchmarks import filled_ledgers, postgres_server
+from benchmarks.filled_ledgers import DAYS_BACK, Fill, forget_templates, ledger, template
 from benchmarks.growth import sample_ids
 from benchmarks.run_context import SMALL, RunContext
 from duly.domain.ids import made_at
@@ -64,3 +65,27 @@ def test_each_round_gets_a_copy_and_the_filled_one_is_made_once(context: RunCont
         assert context.templates[fill.name] == filled
     for database in (first, second):
         context.server.drop(database)
+
+
+def test_the_last_use_of_a_fill_gets_the_filled_database_itself(context: RunContext) -> None:
+    fill = Fill(waiting=10)
+    filled = template(context, fill)
+    with ledger(context, fill, last=True) as database:
+        assert database == filled
+        assert fill.name not in context.templates
+    context.server.drop(database)
+
+
+def test_small_fills_are_kept_for_other_rows_and_large_ones_are_dropped(
+    context: RunContext, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fill = Fill(waiting=10)
+    filled = template(context, fill)
+    forget_templates(context)
+    assert context.templates[fill.name] == filled
+
+    monkeypatch.setattr(filled_ledgers, "SMALL_BYTES", 0)
+    forget_templates(context)
+    assert fill.name not in context.templates
+    with pytest.raises(asyncpg.InvalidCatalogNameError):
+        context.server.query(filled, "select 1")
