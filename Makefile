@@ -92,7 +92,7 @@ $(SUPPLY_STAMP): requirements/supply.lock $(STAMP)
 	@$(BIN)/uv pip install --quiet --python $(SUPPLY_BIN)/python --require-hashes -r requirements/supply.lock
 	@touch $(SUPPLY_STAMP)
 
-bench: $(STAMP) ## Run the benchmarks (a few minutes) and update docs/internals/performance.md
+bench: $(STAMP) ## Run the benchmarks (about eight minutes) and update docs/internals/performance.md
 	@$(BIN)/python -m benchmarks --page docs/internals/performance.md
 
 bench-full: $(STAMP) ## Run the benchmarks with the largest sizes and all peers (about an hour)

@@ -24,7 +24,7 @@ WARM_UPS = 5
 WAIT_SECONDS = 60.0
 SHORTEST_PAUSE, LONGEST_PAUSE = 0.02, 0.06
 # Time for followers of a job to connect before it begins.
-DELAY_SECONDS = 0.15
+DELAY_SECONDS = 0.1
 ENDED = b"event: job_completed\n"
 
 

@@ -24,11 +24,11 @@ class Sizes:
     """Sizes of a run: rounds, seconds of each load, and counts. The defaults are those of the quick run."""
 
     rounds: int = 2
-    seconds: float = 1.2
-    warm_up: float = 0.4
+    seconds: float = 1.0
+    warm_up: float = 0.3
     processed_jobs: int = 20_000
-    processed_naive_jobs: int = 2_000
-    pick_ups: int = 30
+    processed_naive_jobs: int = 1_500
+    pick_ups: int = 20
     jobs_in_flight: int = 512
     idle_seconds: float = 1.0
     jobs_per_request: int = 500
@@ -38,36 +38,38 @@ class Sizes:
     finished_jobs: tuple[int, ...] = (1_000_000,)
     parked_jobs: int = 1_000_000
     drained_jobs: int = 20_000
-    snapshot_seconds: float = 8.0
+    snapshot_seconds: float = 6.0
     arrivals_per_second: float = 2_000.0
     process_counts: tuple[int, ...] = (1, 2, 4)
     # Overload: the load before, during and after it, and the limit of outstanding requests.
     calm_seconds: float = 3.0
-    overload_seconds: float = 10.0
-    recovery_seconds: float = 6.0
+    overload_seconds: float = 8.0
+    recovery_seconds: float = 4.0
     overload_connections: int = 1000
     # Hostile clients: the moderate load beside them, and the number of each kind.
-    hostile_seconds: float = 5.0
+    hostile_seconds: float = 3.0
     regular_requests_per_second: float = 200.0
-    hostile_opening_seconds: float = 2.0
+    hostile_opening_seconds: float = 1.5
     hostile: Mapping[str, int] = field(
         default_factory=lambda: {"silent": 1_100, "half_heads": 500, "slow_bodies": 300, "header_lines": 4}
     )
     # Streams of all jobs that receive nothing; streams that receive each event, and the number of these.
-    idle_streams: int = 4_000
+    idle_streams: int = 2_000
     broadcast_streams: int = 1_000
     broadcast_events: int = 100
     soak_minutes: float = 30.0
     soak_jobs_per_second: float = 1_000.0
     # Webhooks: concurrent requests; deliveries and endpoints of a filled outbox; jobs whose notification is timed; the
-    # load with receivers that never respond, longer than the timeout of a request, so that circuits open.
+    # load with endpoints that never respond, longer than the timeout of a request, so that circuits open; the load with
+    # other endpoints, and with callbacks.
     posts_at_once: int = 64
-    deliveries: int = 20_000
+    deliveries: int = 10_000
     naive_deliveries: int = 400
     endpoints: int = 50
-    notification_jobs: int = 40
+    notification_jobs: int = 20
     black_hole_seconds: float = 15.0
-    black_hole_callback_seconds: float = 6.0
+    black_hole_others_seconds: float = 4.0
+    black_hole_callback_seconds: float = 4.0
     black_hole_jobs_per_second: float = 50.0
     # Drop each database after its round and checkpoint before the next, so that rounds do not affect each other.
     tidy: bool = True
@@ -83,8 +85,12 @@ FULL = Sizes(
     full=True,
     rounds=3,
     seconds=5.0,
+    warm_up=0.4,
     idle_streams=10_000,
     growth_rounds=3,
+    processed_naive_jobs=2_000,
+    pick_ups=30,
+    deliveries=20_000,
     waiting_jobs=(100_000, 1_000_000, 10_000_000),
     finished_jobs=(1_000_000, 10_000_000),
     drained_jobs=100_000,
@@ -92,9 +98,11 @@ FULL = Sizes(
     overload_seconds=120.0,
     recovery_seconds=30.0,
     hostile_seconds=30.0,
+    hostile_opening_seconds=2.0,
     calm_seconds=15.0,
     notification_jobs=200,
     black_hole_seconds=30.0,
+    black_hole_others_seconds=30.0,
     black_hole_callback_seconds=20.0,
 )
 
@@ -134,6 +142,7 @@ SMALL = Sizes(
     endpoints=4,
     notification_jobs=4,
     black_hole_seconds=1.0,
+    black_hole_others_seconds=1.0,
     black_hole_callback_seconds=1.0,
     black_hole_jobs_per_second=20.0,
     tidy=False,

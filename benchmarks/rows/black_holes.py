@@ -38,7 +38,7 @@ def measure(context: RunContext) -> list[Result]:
             run_receiver(context, ReceiverPlan()) as receiver,
             run_receiver(context, ReceiverPlan(ports=0, misbehaviors=misbehaviors)) as hostile,
         ):
-            return notified(context, receiver, hostile, registered=contestant.name in ENDPOINTS)
+            return notified(context, receiver, hostile, name=contestant.name)
 
     names = (*ENDPOINTS, CALLBACK, CALLBACK_HOLES, CALLBACK_HOSTILE)
     cases = [case(name) for name in names]
@@ -64,12 +64,13 @@ def beside(name: str, receivers: int) -> tuple[str, ...]:
     return ()
 
 
-def notified(context: RunContext, receiver: ReceiverProcess, hostile: ReceiverProcess, *, registered: bool) -> Round:
+def notified(context: RunContext, receiver: ReceiverProcess, hostile: ReceiverProcess, *, name: str) -> Round:
+    registered = name in ENDPOINTS
     with running(DULY_SERVICE, context, Start(environment=ENVIRONMENT)) as service:
         ports = [*receiver.ports, *hostile.hostile]
         if registered:
             register(service, ports)
-        plan = jobs_of(context, ports, service, registered=registered)
+        plan = jobs_of(context, ports, service, registered=registered, silent=name == ENDPOINT_HOLES)
         with cores(service=service.pid, postgres=context.server.pid) as used:
             made = run_generator("benchmarks.callback_load", json.dumps(asdict(plan)), seconds=plan.seconds)
         outcome = JobsOutcome(**made)
@@ -80,14 +81,15 @@ def notified(context: RunContext, receiver: ReceiverProcess, hostile: ReceiverPr
     return Round(figures(webhooks, ends, due=due, wrong=outcome.wrong) | {"swallowed": float(swallowed)}, used.used)
 
 
-def jobs_of(context: RunContext, ports: Sequence[int], service: Running, *, registered: bool) -> JobsPlan:
+def jobs_of(context: RunContext, ports: Sequence[int], service: Running, *, registered: bool, silent: bool) -> JobsPlan:
     """Returns a plan with the same rate for the healthy receiver in each case.
 
-    With callbacks, the hostile receivers together get the same rate again. The first port is that of the healthy one.
+    With endpoints that never respond, the load is long enough for their circuits to open. With callbacks, the hostile
+    receivers together get the same rate again. The first port is that of the healthy one.
     """
     rate, sizes = context.sizes.black_hole_jobs_per_second, context.sizes
     if registered:
-        return JobsPlan(service.port, rate, sizes.black_hole_seconds)
+        return JobsPlan(service.port, rate, sizes.black_hole_seconds if silent else sizes.black_hole_others_seconds)
     healthy, *hostile = map(_callback, ports)
     if not hostile:
         return JobsPlan(service.port, rate, sizes.black_hole_callback_seconds, (healthy,))

@@ -1,7 +1,7 @@
 """D1: latency of a moderate load, alone and beside clients that hold connections without a complete request.
 
-Each kind of hostile client is compared with the load alone before and after it, all on one service with 1,024 file
-descriptors. Closed connections are reopened after a few seconds.
+Each kind of hostile client is compared with the load alone, which is measured before and after every two kinds, all on
+one service with 1,024 file descriptors. Closed connections are reopened after a few seconds.
 """
 
 import json
@@ -38,12 +38,12 @@ def measure(context: RunContext) -> list[Result]:
 def figures(service: Running, sizes: Sizes) -> Figures:
     loaded(service, sizes, kind=None)  # the first load is the slowest
     resident = resident_bytes(service.pid) / MEGABYTE
-    calm, shown = [loaded(service, sizes, kind=None)], {}
-    for kind in KINDS:
-        shown[kind] = loaded(service, sizes, kind=kind)
+    calm, shown = [loaded(service, sizes, kind=None)], dict[str, Figures]()
+    for pair in (KINDS[:2], KINDS[2:]):
+        shown |= {kind: loaded(service, sizes, kind=kind) for kind in pair}
         calm.append(loaded(service, sizes, kind=None))
     loads = (*calm, *shown.values())
-    around = {kind: (calm[at]["p99_ms"] + calm[at + 1]["p99_ms"]) / 2 for at, kind in enumerate(KINDS)}
+    around = {kind: (calm[at // 2]["p99_ms"] + calm[at // 2 + 1]["p99_ms"]) / 2 for at, kind in enumerate(KINDS)}
     return {
         "calm_p99_ms": sum(each["p99_ms"] for each in calm) / len(calm),
         **{f"{kind}_p99_ratio": each["p99_ms"] / around[kind] for kind, each in shown.items()},
@@ -57,7 +57,8 @@ def figures(service: Running, sizes: Sizes) -> Figures:
 def loaded(service: Running, sizes: Sizes, *, kind: str | None) -> Figures:
     """Measures the moderate load beside one kind of hostile client, after these have opened their connections."""
     load = Phase(sizes.hostile_seconds, sizes.regular_requests_per_second)
-    opening = replace(load, seconds=sizes.hostile_opening_seconds)
+    # Without hostile connections, only those of the load itself are opened.
+    opening = replace(load, seconds=sizes.hostile_opening_seconds if kind else sizes.warm_up)
     plan = OpenLoopPlan(service.port, SINGLE_PATH, one().decode(), (opening, load), connections=CLIENTS)
     with sampled(memory_of(service.pid), every_seconds=0.25) as memory, ThreadPoolExecutor(1) as threads:
         if kind is not None:
