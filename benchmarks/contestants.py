@@ -96,6 +96,7 @@ def running(contestant: Contestant, context: RunContext, start: Start) -> Iterat
         environment=_environment(context, database) | _environment_of(start),
         log=context.folder / f"{database}-{'-'.join(start.roles)}.log",
         ready=DULY_READY if duly else UVICORN_READY,
+        stop_cleanly=duly,
     ) as process:
         yield Running(process.pid, process.port, database, process.ready_seconds)
     if start.database is None:

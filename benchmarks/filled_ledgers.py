@@ -47,18 +47,9 @@ class Fill:
 
 
 @contextlib.contextmanager
-def ledger(context: RunContext, fill: Fill, *, last: bool = False) -> Iterator[str]:
-    """Yields a database with this fill, and drops it after the block.
-
-    It is a copy, or the filled database itself if this is the last use of the fill.
-    """
-    if fill == Fill():
-        database = new_database(DULY_SERVICE, context)
-    elif last:
-        database = template(context, fill)
-        del context.templates[fill.name]
-    else:
-        database = _copied(context, template(context, fill))
+def ledger(context: RunContext, fill: Fill) -> Iterator[str]:
+    """Yields a database with this fill, and drops it after the block."""
+    database = _copied(context, template(context, fill)) if fill != Fill() else new_database(DULY_SERVICE, context)
     try:
         _settle(context, database)
         yield database

@@ -33,9 +33,17 @@ class Started:
 
 @contextlib.contextmanager
 def started(
-    command: Sequence[str], *, environment: Mapping[str, str], log: Path, ready: str, within_seconds: float = 90.0
+    command: Sequence[str],
+    *,
+    environment: Mapping[str, str],
+    log: Path,
+    ready: str,
+    within_seconds: float = 90.0,
+    stop_cleanly: bool = True,
 ) -> Iterator[Started]:
     """Runs `command` for the length of the block, which begins when its log matches `ready` (a pattern with the port).
+
+    After the block, the process gets time for a clean stop, or is killed.
 
     Raises ContestantFailed if the process ends before or is not ready in time.
     """
@@ -45,6 +53,8 @@ def started(
         port = _wait_until_ready(process, log=log, ready=re.compile(ready), within_seconds=within_seconds)
         yield Started(process.pid, port, time.perf_counter() - began)
     finally:
+        if not stop_cleanly:
+            process.kill()
         stop(process)
 
 

@@ -24,11 +24,11 @@ class Sizes:
     """Sizes of a run: rounds, seconds of each load, and counts. The defaults are those of the quick run."""
 
     rounds: int = 2
-    seconds: float = 1.0
-    warm_up: float = 0.3
+    seconds: float = 0.8
+    warm_up: float = 0.25
     processed_jobs: int = 20_000
     processed_naive_jobs: int = 1_500
-    pick_ups: int = 20
+    pick_ups: int = 15
     jobs_in_flight: int = 512
     idle_seconds: float = 1.0
     jobs_per_request: int = 500
@@ -38,18 +38,19 @@ class Sizes:
     finished_jobs: tuple[int, ...] = (1_000_000,)
     parked_jobs: int = 1_000_000
     drained_jobs: int = 20_000
-    snapshot_seconds: float = 6.0
+    snapshot_seconds: float = 5.0
     arrivals_per_second: float = 2_000.0
     process_counts: tuple[int, ...] = (1, 2, 4)
-    # Overload: the load before, during and after it, and the limit of outstanding requests.
+    # Overload: the load that is sustainable, before, during and after it, and the limit of outstanding requests.
+    sustainable_seconds: float = 1.2
     calm_seconds: float = 3.0
-    overload_seconds: float = 8.0
+    overload_seconds: float = 7.0
     recovery_seconds: float = 4.0
     overload_connections: int = 1000
     # Hostile clients: the moderate load beside them, and the number of each kind.
-    hostile_seconds: float = 3.0
+    hostile_seconds: float = 2.5
     regular_requests_per_second: float = 200.0
-    hostile_opening_seconds: float = 1.5
+    hostile_opening_seconds: float = 1.2
     hostile: Mapping[str, int] = field(
         default_factory=lambda: {"silent": 1_100, "half_heads": 500, "slow_bodies": 300, "header_lines": 4}
     )
@@ -68,8 +69,8 @@ class Sizes:
     endpoints: int = 50
     notification_jobs: int = 20
     black_hole_seconds: float = 15.0
-    black_hole_others_seconds: float = 4.0
-    black_hole_callback_seconds: float = 4.0
+    black_hole_others_seconds: float = 3.5
+    black_hole_callback_seconds: float = 3.5
     black_hole_jobs_per_second: float = 50.0
     # Drop each database after its round and checkpoint before the next, so that rounds do not affect each other.
     tidy: bool = True
@@ -86,6 +87,7 @@ FULL = Sizes(
     rounds=3,
     seconds=5.0,
     warm_up=0.4,
+    sustainable_seconds=5.0,
     idle_streams=10_000,
     growth_rounds=3,
     processed_naive_jobs=2_000,
@@ -110,6 +112,7 @@ SMALL = Sizes(
     rounds=1,
     seconds=0.1,
     warm_up=0.05,
+    sustainable_seconds=0.1,
     processed_jobs=60,
     processed_naive_jobs=30,
     pick_ups=5,

@@ -18,7 +18,7 @@ def measure(context: RunContext) -> list[Result]:
         if fill == least:
             with ledger(context, Fill()) as empty, ledger(context, fill) as short:
                 return summed(submit(context, empty), process(context, short))
-        with ledger(context, fill, last=context.sizes.growth_rounds == 1) as database:
+        with ledger(context, fill) as database:
             return summed(submit(context, database), process(context, database))
 
     within = context.with_rounds(context.sizes.growth_rounds)

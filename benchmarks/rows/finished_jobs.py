@@ -26,8 +26,7 @@ def measure(context: RunContext) -> list[Result]:
 
     def one_round(contestant: Contestant) -> Round:
         if contestant.name == DROPPING:
-            # Measured after the others, unless there are more rounds.
-            with ledger(context, fills[largest], last=context.sizes.growth_rounds == 1) as database:
+            with ledger(context, fills[largest]) as database:
                 return Round(submit_while_dropping(context, database))
         with ledger(context, fills[contestant.name]) as database:
             submitted = submit_and_read(context, database, sample_ids(context, database))

@@ -10,6 +10,7 @@ from benchmarks.open_loop import OpenLoopOutcome, allow_files
 from benchmarks.open_loop_connections import Interval, OpenLoopPlan, Phase
 from benchmarks.processes import ContestantFailed
 from benchmarks.rounds import Result, alternate
+from benchmarks.rows.wal_and_commits import END_SECONDS, NOTHING_LEFT
 from benchmarks.run_context import RunContext, Sizes
 from benchmarks.sampling import memory_of, sampled
 from benchmarks.stats import percentile
@@ -26,14 +27,18 @@ def measure(context: RunContext) -> list[Result]:
     # One round: the load is long and includes the recovery.
     def one_round(contestant: Contestant) -> RoundOverTime:
         with running(contestant, context, Start()) as service:
-            return overloaded(service, context.sizes)
+            return overloaded(context, service)
 
     return alternate("L1", (DULY_SERVICE,), context=context.with_rounds(1), measure=one_round)
 
 
-def overloaded(service: Running, sizes: Sizes) -> RoundOverTime:
+def overloaded(context: RunContext, service: Running) -> RoundOverTime:
+    sizes = context.sizes
     allow_files(sizes.overload_connections)
     sustainable = closed_loop_rate(service, sizes)
+    # Otherwise the calm load begins beside the jobs that the first one has left.
+    if not context.server.wait_for(service.database, NOTHING_LEFT, wanted=1, within_seconds=END_SECONDS):
+        raise ContestantFailed(f"jobs were left after {END_SECONDS:g} s")
     calm = Phase(sizes.calm_seconds, CALM_SHARE * sustainable)
     phases = (calm, Phase(sizes.overload_seconds, OVERLOAD * sustainable), Phase(sizes.recovery_seconds, calm.rate))
     plan = OpenLoopPlan(service.port, SINGLE_PATH, one().decode(), phases, connections=sizes.overload_connections)
@@ -49,7 +54,13 @@ def overloaded(service: Running, sizes: Sizes) -> RoundOverTime:
 
 def closed_loop_rate(service: Running, sizes: Sizes) -> float:
     """Returns the rate at which one process accepts and runs jobs, on 64 connections."""
-    plan = LoadPlan(service.port, SINGLE_PATH, one().decode(), seconds=sizes.seconds, warm_up=sizes.warm_up)
+    plan = LoadPlan(
+        service.port,
+        SINGLE_PATH,
+        one().decode(),
+        seconds=sizes.sustainable_seconds,
+        warm_up=sizes.warm_up,
+    )
     return generate_load(plan).rate
 
 

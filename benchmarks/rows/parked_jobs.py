@@ -35,8 +35,7 @@ def measure(context: RunContext) -> list[Result]:
     fills = {NONE: Fill(waiting=least), parked: Fill(waiting=least, parked=context.sizes.parked_jobs)}
 
     def one_round(contestant: Contestant) -> Round:
-        last = contestant.name == parked and context.sizes.growth_rounds == 1
-        with ledger(context, fills[contestant.name], last=last) as database:
+        with ledger(context, fills[contestant.name]) as database:
             figures = [submit(context, database), process(context, database)]
             if contestant.name == parked:
                 figures.append(resume(context, database))

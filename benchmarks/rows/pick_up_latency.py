@@ -19,7 +19,7 @@ from benchmarks.submissions import SINGLE_PATH, one
 
 WAIT_SECONDS = 60.0
 WARM_UPS = 5
-SHORTEST_PAUSE, LONGEST_PAUSE = 0.02, 0.06
+SHORTEST_PAUSE, LONGEST_PAUSE = 0.01, 0.04
 
 
 def measure(context: RunContext) -> list[Result]:

@@ -67,15 +67,6 @@ def test_each_round_gets_a_copy_and_the_filled_one_is_made_once(context: RunCont
         context.server.drop(database)
 
 
-def test_the_last_use_of_a_fill_gets_the_filled_database_itself(context: RunContext) -> None:
-    fill = Fill(waiting=10)
-    filled = template(context, fill)
-    with ledger(context, fill, last=True) as database:
-        assert database == filled
-        assert fill.name not in context.templates
-    context.server.drop(database)
-
-
 def test_small_fills_are_kept_for_other_rows_and_large_ones_are_dropped(
     context: RunContext, monkeypatch: pytest.MonkeyPatch
 ) -> None:
