@@ -37,6 +37,10 @@ class Users(BaseModel):
     index: int
 assert Users.__pydantic_complete__
 """
+OBJECTS = """
+import gc
+print(gc.isenabled(), gc.get_freeze_count() > 100_000, len(gc.get_objects()) < 10_000)
+"""
 
 
 def printed_by(program: str) -> str:
@@ -49,3 +53,7 @@ def test_a_serving_process_imports_nothing_that_it_does_without() -> None:
 
 def test_a_serving_process_builds_only_models_of_requests() -> None:
     assert printed_by(START + MODELS) == "['ListQuery', 'Submission']\n"
+
+
+def test_objects_of_imports_are_excluded_from_garbage_collection() -> None:
+    assert printed_by(START + OBJECTS) == "True True True\n"
