@@ -7,8 +7,8 @@ import pytest
 
 from duly.domain.event_views import error_without_payload, frame_text, without_payload
 from duly.domain.events import Event, EventKind
-from duly.domain.explanation import Cause, Explanation
 from duly.domain.explanation import without_payload as explanation_without_payload
+from duly.domain.explanation_facts import Cause, Explanation
 from duly.domain.ids import new_job_id
 
 SECRET = "quite-secret"

@@ -12,7 +12,8 @@ from duly.api.contract.response_models import WaitingFor, error_responses
 from duly.api.contract.responses import accepts_query, json_response
 from duly.api.server.scope_values import node_of, reads_payload, tenant_of
 from duly.domain.events import Status
-from duly.domain.explanation import Cause, without_payload
+from duly.domain.explanation import without_payload
+from duly.domain.explanation_facts import Cause
 from duly.errors import NotFound
 from duly.lifecycle.read.explain import read_explanation
 

@@ -5,7 +5,8 @@ from dataclasses import replace
 from uuid import UUID
 
 from duly.domain.events import Status
-from duly.domain.explanation import Explanation, ExplanationFacts, SetAsideRecord, explain, explain_in_inbox
+from duly.domain.explanation import explain, explain_in_inbox
+from duly.domain.explanation_facts import Explanation, ExplanationFacts, SetAsideRecord
 from duly.domain.job import JobView, Lane
 from duly.lifecycle.read.inbox_view import view_inbox
 from duly.store.postgres.database import Connection, Database

@@ -6,7 +6,7 @@ from typing import NamedTuple
 from uuid import UUID
 
 from duly.domain.events import EventKind
-from duly.domain.explanation import OpenBreaker, Parent, StartLimit
+from duly.domain.explanation_facts import OpenBreaker, Parent, StartLimit
 from duly.domain.job import Lane
 from duly.store.ledger.ready_keys import in_lane
 from duly.store.postgres.catalog_types import only
