@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from duly.node import node
+from duly.node import shutdown
 from duly.outbound.resolver import AddressInfo
 from duly.store.webhooks.delivery_attempts import DeliveryOutcome
 from tests.support.raw_receiver import address_info
@@ -216,7 +216,7 @@ async def test_a_callback_accepted_under_other_rules_is_not_called_once_they_for
 async def test_a_try_under_way_at_shutdown_is_waited_for_and_recorded(
     start_service: StartService, receiver: Receiver, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(node, "LAST_RECORDS_SECONDS", 60.0)
+    monkeypatch.setattr(shutdown, "LAST_RECORDS_SECONDS", 60.0)
     service = await start_service()
     receiver.hold = asyncio.Event()
     job = await service.run("echo", callbackUrl=receiver.url)

@@ -1,17 +1,13 @@
 """One process of the service: its parts, how they start, drain and stop."""
 
-import asyncio
 from collections.abc import Sequence
-from contextlib import suppress
 from uuid import UUID, uuid4
-
-import structlog
 
 from duly import __version__
 from duly.domain.cell_share import CellShare
 from duly.domain.cells import ONLY, CellNumber
 from duly.domain.database_clock import DatabaseClock
-from duly.domain.job import DEFAULT_TENANT, Finish, Finished, Lane
+from duly.domain.job import DEFAULT_TENANT, Finish, Finished
 from duly.domain.node_role import Role
 from duly.domain.outcome import Interrupted
 from duly.domain.sealing import Keyring
@@ -50,26 +46,22 @@ from duly.lifecycle.submit.queue_limit import QueueLimit
 from duly.lifecycle.submit.submission_limiter import SubmissionLimiters, configured_limits
 from duly.lifecycle.submit.submit import Submitter
 from duly.lifecycle.submit.submit_large_batch import SpooledSubmitter
-from duly.loop import END_SECONDS, Loops
+from duly.loop import Loops
+from duly.node import shutdown
 from duly.node.dispatcher_parts import build_dispatcher
 from duly.node.job_type_parts import JobTypeParts
 from duly.node.lease_parts import Leases
 from duly.node.loop_table import loops_of
 from duly.node.process_parts import ProcessParts, process_name
+from duly.node.wakeup_links import connect_wakeups
 from duly.node.worker_parts import Shared, Worker
 from duly.settings import Settings
-from duly.store.postgres.database import Database, DatabaseError, DatabaseOutage
+from duly.store.postgres.database import Database, DatabaseError
 from duly.store.postgres.driver_ids import driver_id
 from duly.store.queue.nodes import NodeRecord, NodeReport
 from duly.stream.ledger_tails import LedgerTails
 from duly.telemetry.metrics import Metrics
 from duly.webhooks.endpoints import Endpoints
-
-log = structlog.stdlib.get_logger("duly.node")
-
-# Time allowed on shutdown to record outcomes; later ones are recovered when the lease expires.
-LAST_RECORDS_SECONDS = 5.0
-LAST_FIGURES_SECONDS = 5.0
 
 
 class Node:
@@ -77,8 +69,8 @@ class Node:
     process has one for each.
 
     Each part gets what it depends on when it is constructed. Two links are made late, because they lead back up: the
-    local wake-ups (`_connect_wakeups`), whose receivers are built after their senders, and `database.note`, since the
-    database is opened before the node.
+    local wake-ups (`duly.node.wakeup_links`), whose receivers are built after their senders, and `database.note`, since
+    the database is opened before the node.
 
     Args:
         settings: the settings of the process.
@@ -121,6 +113,7 @@ class Node:
         self.tracing, self.access = self.parts.tracing, self.parts.access
         self.outbound, self.watchdog = self.parts.outbound, self.parts.watchdog
         self.loops = Loops()
+        self.wake_claim = self.loops.waker("claim")
         own_key = settings.api_key.get_secret_value() if settings.api_key else None
         self.key_verifier = KeyVerifier(database, own_key=own_key, clock=self.clock)
         self.cell_share = CellShare(cell.count)
@@ -145,7 +138,7 @@ class Node:
         )
         for loop in loops_of(self):
             self.loops.add(loop)
-        self._connect_wakeups()
+        connect_wakeups(self)
         database.note = self._note
 
     def _build_cluster(self) -> None:
@@ -291,43 +284,11 @@ class Node:
         self.dispatcher.wake = self.loops.waker("dispatch")
         self.replayer = Replayer(database, wakeups, metrics, clock=self.clock, wake=self.loops.waker("replay"))
 
-    def _connect_wakeups(self) -> None:
-        """Connects the wake-ups of this node to the parts that act on them."""
-        local, loops = self.wakeups.local, self.loops
-        local.changed = self.hub.changed
-        local.submitted = self.metrics.submitted
-        local.ledger_grew = self.tails.ledger_grew
-        wake_release = loops.waker("release")
-        local.scheduled = lambda _delay: wake_release()
-        local.follow_ups = loops.waker("follow-ups")
-        local.deliveries = loops.waker("dispatch")
-        local.keys = loops.waker("keys")
-        local.job_types = loops.waker("job-types")
-        local.inbox = loops.waker("inbox")
-        if Role.WORKER in self.settings.roles:
-            local.cancel = self.worker.pool.cancel
-        local.ready = self._ready
-        local.restrictions = self._restrictions_changed
-        self._wake_claim = loops.waker("claim")
-
-    def _ready(self, lane: Lane, oldest: UUID) -> None:
-        roles = self.settings.roles
-        if Role.WORKER in roles:
-            self.worker.pool.note_ready(lane, oldest)
-            self._wake_claim()
-        if Role.API in roles:
-            self.leases.polls.note_ready(lane, oldest)
-
-    def _restrictions_changed(self) -> None:
-        self.worker.claimer.invalidate()
-        self._wake_claim()
-        self.leases.polls.restrictions_changed()
-
     def _attempts_recorded(self, ends: Sequence[Finish], finished: Sequence[Finished]) -> None:
         """Counts how attempts ended, and claims again where limits kept jobs waiting for an end."""
         self.job_type_breakers.ended(ends, finished)
         if self.worker.claimer.ended(finished):
-            self._wake_claim()
+            self.wake_claim()
         self.leases.polls.ended(finished)
 
     def _report(self) -> NodeReport:
@@ -361,42 +322,10 @@ class Node:
 
     async def drain(self) -> None:
         """Claims nothing more, lets running jobs end, requeues the others, and ends streams and webhook posts."""
-        self.draining = self.heartbeat.draining = True
-        log.info("draining", action="node_draining", node=self.name)
-        self.worker.pool.stop_claiming()
-        self.leases.polls.close()
-        await self.loops.finish("claim")
-        await self.loops.finish("leases")
-        await self.leases.compensator.close()
-        interrupted = await self.worker.pool.drain(self.settings.shutdown_grace_seconds)
-        with suppress(TimeoutError):
-            async with asyncio.timeout(LAST_RECORDS_SECONDS):
-                await self.finisher.drain()
-                await self.job_logs.flushed(seconds=LAST_RECORDS_SECONDS)
-        self.tails.close()
-        self.hub.close()  # only now: followers of a job that has just ended see its end
-        with suppress(TimeoutError):
-            async with asyncio.timeout(LAST_RECORDS_SECONDS):
-                self.dispatcher.stop_taking()
-                await self.loops.finish("dispatch")
-                await self.dispatcher.drain(LAST_RECORDS_SECONDS)
-        log.info("drained", action="node_drained", node=self.name, interrupted=interrupted)
+        await shutdown.drain(self)
 
     async def stop(self) -> None:
         """Ends the loops, leaves the list of nodes and closes everything; after `drain` and the last request."""
-        with suppress(DatabaseError, TimeoutError):
-            async with asyncio.timeout(LAST_FIGURES_SECONDS):
-                await self.loops.finish("figures")  # if cancelled, it would count again what it has just written
-                await self.figures.flush()
-        await self.loops.cancel(exclude="notify")
-        with suppress(DatabaseOutage, TimeoutError):
-            async with asyncio.timeout(END_SECONDS):
-                await self.heartbeat.leave()
-                if self.database.listens and not self.wakeups.alone:
-                    await self.notify_exchange.step()  # sends the last wake-ups
-        await self.loops.cancel()
-        self.readiness.close()
-        await self.worker.processes.aclose()
-        await self.database.close()
+        await shutdown.stop(self)
         if self._own_parts:
             await self.parts.aclose()

@@ -201,7 +201,7 @@ async def test_what_a_handler_says_while_its_node_goes_down_is_recorded(
     database_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The node waits some seconds for a slow database."""
-    monkeypatch.setattr("duly.node.node.LAST_RECORDS_SECONDS", BOUND_SECONDS)
+    monkeypatch.setattr("duly.node.shutdown.LAST_RECORDS_SECONDS", BOUND_SECONDS)
     async with running_service(database_url, handlers=HANDLERS, shutdown_grace_seconds=0) as service:
         job_id = (await service.submit("say-and-wait", {"name": "down"}))["jobId"]
         await support.has_entered("down").wait()

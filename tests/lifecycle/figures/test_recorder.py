@@ -141,7 +141,7 @@ async def test_a_node_that_stops_waits_for_its_last_figures(
     database_url: str, database: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("duly.lifecycle.figures.recorder.FLUSH_SECONDS", 3600.0)
-    monkeypatch.setattr("duly.node.node.LAST_FIGURES_SECONDS", BOUND_SECONDS)
+    monkeypatch.setattr("duly.node.shutdown.LAST_FIGURES_SECONDS", BOUND_SECONDS)
     async with database.connection() as other, other.transaction():
         async with running_service(database_url) as service:
             await service.run("echo", 1, queue="last")
