@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from structlog.testing import capture_logs
 
-from duly.worker import attempt, orphaned_attempts, outcome_to_end, pool
+from duly.worker import attempt, orphaned_attempts, outcome_to_end, pool, running_attempts, start_bursts
 from tests.support.injected_faults import Fault, Faults, installed
 from tests.support.service import Service, eventually
 
@@ -41,7 +41,7 @@ SELDOM = {("Pool.watch", "call Interrupted"), ("Pool.watch", "call self._ends.pu
 def faults(monkeypatch: pytest.MonkeyPatch) -> Iterator[Faults]:
     monkeypatch.setattr(orphaned_attempts, "OLD_ENOUGH_SECONDS", 0.0)
     monkeypatch.setattr(orphaned_attempts, "FIND_SECONDS", 0.0)
-    with installed(pool, attempt, outcome_to_end) as points:
+    with installed(pool, attempt, outcome_to_end, running_attempts, start_bursts) as points:
         yield points
 
 

@@ -8,7 +8,7 @@ from uuid import UUID
 import structlog
 
 from duly.domain.job import ClaimedJob, Lane, Mark, NewJob
-from duly.domain.outcome import Cancelled, Interrupted, Outcome, TimedOut
+from duly.domain.outcome import Cancelled, Interrupted, Outcome
 from duly.handlers.registry import Registry
 from duly.lifecycle.claim.claim import LOOK_SECONDS, Claimant, Claimer
 from duly.lifecycle.end.finish import Finisher
@@ -24,6 +24,7 @@ from duly.worker.parked_attempts import ParkedAttempts
 from duly.worker.prefetch import Prefetch
 from duly.worker.process.pool import ProcessExecutor, in_processes
 from duly.worker.recorded_deadlines import AttemptDeadlines
+from duly.worker.running_attempts import RunningAttempts
 from duly.worker.slots import Slots
 from duly.worker.start_bursts import StartBursts
 
@@ -67,7 +68,7 @@ class Pool:
         self._ends = AttemptEnds(registry, finisher, metrics)
         self._result_limit = result_limit
         self._identity = identity
-        self._attempts: dict[UUID, Attempt] = {}
+        self._attempts = RunningAttempts()
         self._prefetch = Prefetch(slots)
         self._bursts = StartBursts(resume=self._fill_slots)
         self.orphans = OrphanedAttempts(claimer)
@@ -134,8 +135,7 @@ class Pool:
 
     def _free_processes(self) -> int:
         """Returns the number of idle processes that no claimed job waits for."""
-        claimed = sum(attempt.handler.isolation == "process" for attempt in self._attempts.values())
-        return self._processes.available - claimed - self._prefetch.count(self._in_processes)
+        return self._processes.available - self._attempts.in_processes - self._prefetch.count(self._in_processes)
 
     def identity(self) -> tuple[UUID, str, int]:
         """Returns the node id, the event source and the version of the known claim restrictions."""
@@ -289,9 +289,7 @@ class Pool:
     async def watch(self) -> float:
         """Runs one round of the watch loop: stops attempts past their deadline. One timer serves all attempts."""
         now = asyncio.get_running_loop().time()
-        for attempt in list(self._attempts.values()):
-            if attempt.deadline <= now and not attempt.awaits_call:
-                attempt.stop(TimedOut(attempt.claimed.timeout_seconds))
+        self._attempts.stop_late(now)
         self._deadlines.collect_moved(self._attempts.values(), now)
         for claimed in self._prefetch.take_stale():
             self._ends.put(claimed, Interrupted("waited too long for a slot"))
@@ -301,8 +299,7 @@ class Pool:
     def stop_all(self, why: Outcome) -> None:
         """Stops all attempts, and gives up prefetched jobs."""
         self._empty_prefetch(why)
-        for attempt in list(self._attempts.values()):
-            attempt.stop(why)
+        self._attempts.stop_all(why)
 
     def stop_claiming(self, why: Interrupted = SHUT_DOWN) -> None:
         """Lets the current round of claims finish, as its jobs still run here; requeues prefetched jobs."""
@@ -346,10 +343,7 @@ class Pool:
         """Interrupts all attempts, and leaves those behind that do not stop. Returns their number."""
         left = len(self._attempts)
         self.stop_all(why)
-        tasks = [attempt.task for attempt in self._attempts.values() if attempt.task is not None]
-        if tasks:
-            await asyncio.wait(tasks, timeout=LAST_CANCEL_SECONDS)
-        for attempt in list(self._attempts.values()):
+        for attempt in await self._attempts.left_after(LAST_CANCEL_SECONDS):
             self._abandon(attempt, why)
         return left
 

@@ -12,18 +12,16 @@ class StartBursts:
     all jobs of the last one have run.
 
     Args:
-        resume: called when jobs may start again, after `may_start` has returned False.
+        resume: called when jobs may start again after a whole burst.
     """
 
     def __init__(self, resume: Callable[[], None]) -> None:
         self._resume = resume
         self._left = AT_ONCE
-        self._exhausted = False
 
     def may_start(self) -> bool:
         """Returns True if one more job may start now. Counts it."""
         if self._left == 0:
-            self._exhausted = True
             return False
         if self._left == AT_ONCE:
             asyncio.get_running_loop().call_soon(self._looked)
@@ -32,7 +30,7 @@ class StartBursts:
 
     def _looked(self) -> None:
         """Allows the next burst, as the event loop has looked at its sockets."""
+        whole = self._left == 0
         self._left = AT_ONCE
-        if self._exhausted:
-            self._exhausted = False
+        if whole:
             self._resume()
