@@ -25,7 +25,7 @@ _RESUMED = """
         select extract(epoch from max(occurred_at) filter (where kind = 1)
                        - max(occurred_at) filter (where kind = -1))::float8 * 1000 as ms
         from events where job_id = any('{{{jobs}}}'::uuid[]) group by job_id
-    ) r where ms > 0
+    ) r where ms is not null
 """
 
 

@@ -17,6 +17,7 @@ from duly.store.postgres.database import Connection
 from duly.store.queue.lease_plan import LeasePlan, lease_steps
 from duly.store.queue.limits import Scope
 from duly.store.queue.ready import (
+    AT_DELETION,
     CLAIM_STEPS,
     CLAIMED,
     CLAIMED_FOR_LEASES,
@@ -39,8 +40,10 @@ _HELD = """
 """
 
 # Started jobs are marked ($15), and only marked ones are counted: an index of marked rows costs other jobs nothing. The
-# time of a start is `now()`, the beginning of its transaction. Tokens are computed by the same clock; there are none if
-# that is before the last start, or if the limit is so new that older claims may be in progress.
+# time of a start is `now()`, the beginning of its transaction, unless the job has a concurrency key. Tokens are computed
+# by the same clock; there are none if that is before the last start, or if the limit is so new that older claims may be
+# in progress.
+_BEGAN = f"case when r.marks & {Mark.KEYED:d} <> 0 then {AT_DELETION} else now() end"
 _OF_QUEUE, _OF_TYPE = Mark.QUEUE_LIMITED, Mark.TYPE_LIMITED
 _ONE_TURN = "(select 1, cardinality($1::int[]), room, 0 from may)"
 _CLAIM_LIMITED = f"""
@@ -107,7 +110,9 @@ may as materialized (
     select case when (select count(*) from held_breaker) = (select count(*) from broken)
                 then room else 0 end as room from with_type
 ),
-{CLAIM_STEPS.format(turns=_ONE_TURN, room="(select room from may)", marks="{marks} | $15::int", exclude="{exclude}")},
+{CLAIM_STEPS.format(
+    turns=_ONE_TURN, room="(select room from may)", marks="{marks} | $15::int", exclude="{exclude}", began=_BEGAN
+)},
 {{leases}}claimed as ({{claimed}}),
 n as materialized (select count(*)::int as started from started),
 spent as (

@@ -47,8 +47,7 @@ _STARTED_EVENTS = f"(select *, {EventKind.STARTED:d}::smallint as kind from star
 # place, and left to the next claim. The parameters are read from `jobs` by key, row by row. No claimed
 # id is below `$8`, so an execution skips older partitions. A node with an older version (`$10`) of the claim
 # restrictions claims nothing. Data behind a mark is read only for rows with the mark.
-# Lanes under limits are claimed by another statement: `duly.store.queue.claim_limited`. An attempt of a job with
-# a key begins when its row is deleted: `now()` may be before the end of the job that held the key.
+# Lanes under limits are claimed by another statement: `duly.store.queue.claim_limited`.
 CLAIM_STEPS = f"""
 taken as materialized (
     select r.* from {{turns}} as t (first, last, most, skipped)
@@ -68,7 +67,7 @@ taken as materialized (
 gone as (
     delete from ready r using taken t
     where r.ctid = t.place and r.tenant_id = t.tenant_id
-    returning r.*, case when r.marks & {Mark.KEYED:d} <> 0 then clock_timestamp() else now() end as began
+    returning r.*, {{began}} as began
 ),
 started as (
     insert into running (tenant_id, job_id, node_id, deadline, token, sequence, timeout_seconds, priority, attempt,
@@ -140,12 +139,18 @@ UNLEASED_MARKS = f"marks & ~{Mark.LEASED | Mark.SIGNALLED:d}"
 LEASED_MARKS = f"marks & ~{Mark.SIGNALLED:d} | {Mark.LEASED:d}"
 
 
+# An attempt begins when the job's row is deleted: `now()`, the start of the transaction, may be before the event that
+# made the job ready, and before the end of the job that held its concurrency key.
+AT_DELETION = "clock_timestamp()"
+
+
 def _claim(*, leased: bool, excluding: bool) -> str:
     steps = CLAIM_STEPS.format(
         turns="unnest($11::int[], $12::int[], $13::int[], $14::int[])",
         room="$6",
         marks=LEASED_MARKS if leased else UNLEASED_MARKS,
         exclude=EXCLUDE_JOBS.format(jobs="$19" if leased else "$15") if excluding else "",
+        began=AT_DELETION,
     )
     return f"with {steps},\n{lease_steps(15)}\n{CLAIMED_FOR_LEASES}" if leased else f"with {steps} {CLAIMED}"
 
