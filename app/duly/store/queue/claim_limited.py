@@ -40,12 +40,18 @@ _HELD = """
 """
 
 # Started jobs are marked ($15), and only marked ones are counted: an index of marked rows costs other jobs nothing. The
-# time of a start is `now()`, the beginning of its transaction, unless the job has a concurrency key. Tokens are computed
-# by the same clock; there are none if that is before the last start, or if the limit is so new that older claims may be
-# in progress.
+# time of a start is `now()`, the beginning of its transaction, except for jobs with a concurrency key. Tokens are
+# computed by the same clock; there are none if that is before the last start, or if the limit is so new that older
+# claims may be in progress.
 _BEGAN = f"case when r.marks & {Mark.KEYED:d} <> 0 then {AT_DELETION} else now() end"
 _OF_QUEUE, _OF_TYPE = Mark.QUEUE_LIMITED, Mark.TYPE_LIMITED
-_ONE_TURN = "(select 1, cardinality($1::int[]), room, 0 from may)"
+_CLAIM_OF_LANE = CLAIM_STEPS.format(
+    turns="(select 1, cardinality($1::int[]), room, 0 from may)",
+    room="(select room from may)",
+    marks="{marks} | $15::int",
+    exclude="{exclude}",
+    began=_BEGAN,
+)
 _CLAIM_LIMITED = f"""
 with asked as materialized (
     select * from unnest($11::smallint[], $12::text[]) as a (scope, name)
@@ -110,9 +116,7 @@ may as materialized (
     select case when (select count(*) from held_breaker) = (select count(*) from broken)
                 then room else 0 end as room from with_type
 ),
-{CLAIM_STEPS.format(
-    turns=_ONE_TURN, room="(select room from may)", marks="{marks} | $15::int", exclude="{exclude}", began=_BEGAN
-)},
+{_CLAIM_OF_LANE},
 {{leases}}claimed as ({{claimed}}),
 n as materialized (select count(*)::int as started from started),
 spent as (
