@@ -1,13 +1,16 @@
 """Sessions that flows of hot statements share: few when idle, one each when busy, and none handed on unclean."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import AbstractAsyncContextManager, AsyncExitStack
 
 import pytest
 
 from duly.store.postgres import hot_sessions
 from duly.store.postgres.database import CONNECTIONS, OWN_CONNECTIONS, Database, HotConnection, RecordBusy
+from duly.store.postgres.database_connector import Session
+from duly.store.postgres.database_errors import DatabaseOutage
+from duly.store.postgres.error_classes import NO_ANSWER
 from duly.store.postgres.hot_sessions import BUSY_USES, IDLE_SESSIONS, MOST_WHEN_STUCK
 from tests.support.service import BOUND_SECONDS, eventually
 
@@ -35,6 +38,20 @@ async def be_busy(flow: HotConnection) -> int:
     return await pid_of(flow)
 
 
+async def opened_both(database: Database) -> None:
+    async def two_are_open() -> bool:
+        return database.open_connections == 2
+
+    await eventually(two_are_open)
+
+
+async def ended_opening(database: Database) -> None:
+    async def nothing_is_opened() -> bool:
+        return database._hot._opening_ahead is None
+
+    await eventually(nothing_is_opened)
+
+
 async def test_flows_that_take_turns_share_a_session(database: Database) -> None:
     flows = [database.hot() for _ in range(10)]
     assert len({await pid_of(flow) for flow in flows}) == 1
@@ -50,10 +67,75 @@ async def test_a_busy_flow_keeps_its_session(database: Database, monkeypatch: py
     monkeypatch.setattr(hot_sessions, "BUSY_SECONDS", BOUND_SECONDS)  # however slow the machine is
     busy, other = database.hot(), database.hot()
     kept = await be_busy(busy)
+    await pid_of(other)
+    await opened_both(database)
+    own = await pid_of(busy)
     taken = await pid_of(other)
-    assert taken != kept
-    assert await pid_of(busy) == kept
+    assert {own, taken} > {kept}
+    assert await pid_of(busy) == own
     assert await pid_of(database.hot()) == taken
+
+
+async def test_a_kept_session_is_borrowed_while_another_is_opened(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Opening one takes as long as ten statements, which a notification would wait for."""
+    monkeypatch.setattr(hot_sessions, "BUSY_SECONDS", BOUND_SECONDS)
+    busy, opened = database.hot(), asyncio.Event()
+    kept = await be_busy(busy)
+    connect = database._hot._connect
+
+    async def connect_when_let(settings: Mapping[str, str]) -> Session:
+        await opened.wait()
+        return await connect(settings)
+
+    database._hot._connect = connect_when_let
+    assert {await pid_of(database.hot()) for _ in range(3)} | {await pid_of(busy)} == {kept}
+    opened.set()
+    await opened_both(database)
+    assert len({await be_busy(busy), await pid_of(database.hot())}) == 2
+    assert database.open_connections == 2
+
+
+async def test_a_session_that_cannot_be_opened_ahead_fails_nobody(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(hot_sessions, "BUSY_SECONDS", BOUND_SECONDS)
+    busy, tried = database.hot(), asyncio.Semaphore(0)
+    await pid_of(busy)
+    connect = database._hot._connect
+
+    async def connect_in_vain(settings: Mapping[str, str]) -> Session:
+        tried.release()
+        raise DatabaseOutage("no connection", NO_ANSWER)
+
+    database._hot._connect = connect_in_vain
+    for _ in range(2):
+        kept = await be_busy(busy)
+        assert await pid_of(database.hot()) == kept
+        await asyncio.wait_for(tried.acquire(), BOUND_SECONDS)
+        await ended_opening(database)
+    database._hot._connect = connect
+    assert await be_busy(busy) == await pid_of(database.hot())
+    await opened_both(database)
+
+
+async def test_closing_ends_the_opening_of_a_session(database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(hot_sessions, "BUSY_SECONDS", BOUND_SECONDS)
+    await be_busy(database.hot())
+    tried = asyncio.Event()
+
+    async def connect_for_ever(settings: Mapping[str, str]) -> Session:
+        tried.set()
+        never: asyncio.Future[Session] = asyncio.get_running_loop().create_future()
+        return await never
+
+    database._hot._connect = connect_for_ever
+    await pid_of(database.hot())
+    await asyncio.wait_for(tried.wait(), BOUND_SECONDS)
+    async with asyncio.timeout(BOUND_SECONDS):
+        await database._hot.close()
+    assert len(database._hot) == 0
 
 
 async def test_flows_do_not_wait_for_long_for_those_that_are_stuck(database: Database) -> None:

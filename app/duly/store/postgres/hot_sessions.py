@@ -1,7 +1,8 @@
 """Sessions with pinned plans that the flows of hot statements share.
 
 A busy flow keeps the session that it used last, so that no other waits for it. The others take turns on few sessions,
-which idle flows would otherwise hold one each. Sessions are opened when all are in use, and closed when idle.
+which idle flows would otherwise hold one each. Sessions are opened when all are in use, and closed when idle. Opening
+takes several times as long as a statement, so a flow borrows a session that is kept but free meanwhile.
 """
 
 import asyncio
@@ -12,7 +13,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from duly.store.postgres.database_connector import Session
-from duly.store.postgres.database_errors import LOST
+from duly.store.postgres.database_errors import LOST, DatabaseError
 
 GRACE_SECONDS = 2.0
 # A flow is busy after this number of uses, each within this time of the one before; it then keeps its session as long.
@@ -40,6 +41,16 @@ class Flow(Protocol):
     @property
     def busy(self) -> bool:
         """Returns whether it will need a session again at once."""
+
+
+@dataclass(slots=True)
+class _NoFlow:
+    """Last user of a session that no flow has used yet."""
+
+    settings: Mapping[str, str]
+    uses: int = 0
+    released_at: float = 0.0
+    busy: bool = False
 
 
 class HotSession:
@@ -93,6 +104,7 @@ class HotSessions:
         self._released = asyncio.Event()
         self._pruning: asyncio.TimerHandle | None = None
         self._closing: set[asyncio.Task[None]] = set()
+        self._opening_ahead: asyncio.Task[None] | None = None
 
     def __len__(self) -> int:
         return len(self._sessions)
@@ -116,7 +128,7 @@ class HotSessions:
         if flow.busy and last is not None and last.flow is flow and last.free and not last.connection.is_closed():
             last.free = False
             return last
-        session = self._free(flow) or await self._in_turn(flow)
+        session = self._free(flow) or self._borrowed(flow) or await self._in_turn(flow)
         if session is None:
             return await self._open(flow)
         session.free, session.flow = False, flow
@@ -181,6 +193,9 @@ class HotSessions:
         if self._pruning is not None:
             self._pruning.cancel()
             self._pruning = None
+        if self._opening_ahead is not None:
+            self._opening_ahead.cancel()
+            await asyncio.wait([self._opening_ahead])
         for session in list(self._sessions):
             self.drop(session)
         while self._closing:
@@ -198,6 +213,24 @@ class HotSessions:
                 if found is None or (same, session.released_at) > (found.settings == flow.settings, found.released_at):
                     found = session
         return found
+
+    def _borrowed(self, flow: Flow) -> HotSession | None:
+        """Returns a free session that a busy flow keeps, and has another one opened for the next use."""
+        free = [one for one in self._sessions if one.free]
+        if not free or self._full:
+            return None
+        if self._opening_ahead is None:
+            self._opening_ahead = asyncio.get_running_loop().create_task(self._open_ahead(flow.settings))
+        return min(free, key=lambda one: (one.settings != flow.settings, one.released_at))
+
+    async def _open_ahead(self, settings: Mapping[str, str]) -> None:
+        """Opens a session that nobody waits for. Its failure is left to the next flow that needs one."""
+        try:
+            self.release(await self._open(_NoFlow(settings)))
+        except DatabaseError:
+            pass
+        finally:
+            self._opening_ahead = None
 
     async def _in_turn(self, flow: Flow) -> HotSession | None:
         """Waits a moment for a session that another flow uses. Returns None if another one has to be opened."""
