@@ -76,7 +76,7 @@ async def submit_batch(scope: Scope, receive: Receive, send: Send) -> None:
     del receive
     node = await begin_submission(scope, no_query=NO_QUERY)
     batch, jobs = await read_jobs_of_batch(scope)
-    await admit(node, batch.tenant_id, Counter(job.queue for job in jobs))
+    await admit(node, batch.tenant_id, Counter([job.queue for job in jobs]))
     try:
         accepted = await node.submitter.submit_all(batch, jobs)
     except BatchRefused as error:
