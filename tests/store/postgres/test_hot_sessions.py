@@ -90,34 +90,36 @@ async def test_a_kept_session_is_borrowed_while_another_is_opened(
         return await connect(settings)
 
     database._hot._connect = connect_when_let
-    assert {await pid_of(database.hot()) for _ in range(3)} | {await pid_of(busy)} == {kept}
+    async with asyncio.timeout(BOUND_SECONDS):
+        assert {await pid_of(database.hot()) for _ in range(3)} | {await pid_of(busy)} == {kept}
     opened.set()
     await opened_both(database)
     assert len({await be_busy(busy), await pid_of(database.hot())}) == 2
     assert database.open_connections == 2
 
 
-async def test_a_session_that_cannot_be_opened_ahead_fails_nobody(
-    database: Database, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize(("pause", "attempts"), [(0.0, 3), (10 * BOUND_SECONDS, 1)])
+async def test_a_session_that_cannot_be_opened_ahead_is_tried_again_after_a_pause(
+    database: Database, monkeypatch: pytest.MonkeyPatch, pause: float, attempts: int
 ) -> None:
     monkeypatch.setattr(hot_sessions, "BUSY_SECONDS", BOUND_SECONDS)
-    busy, tried = database.hot(), asyncio.Semaphore(0)
-    await pid_of(busy)
-    connect = database._hot._connect
+    monkeypatch.setattr(hot_sessions, "REFUSED_SECONDS", pause)
+    busy, refused, tried = database.hot(), 0, asyncio.Event()
+    kept = await be_busy(busy)
 
     async def connect_in_vain(settings: Mapping[str, str]) -> Session:
-        tried.release()
+        nonlocal refused
+        refused += 1
+        tried.set()
         raise DatabaseOutage("no connection", NO_ANSWER)
 
-    database._hot._connect = connect_in_vain
-    for _ in range(2):
-        kept = await be_busy(busy)
-        assert await pid_of(database.hot()) == kept
-        await asyncio.wait_for(tried.acquire(), BOUND_SECONDS)
-        await ended_opening(database)
-    database._hot._connect = connect
-    assert await be_busy(busy) == await pid_of(database.hot())
-    await opened_both(database)
+    monkeypatch.setattr(database._hot, "_connect", connect_in_vain)
+    for _ in range(3):
+        assert await be_busy(busy) == await pid_of(database.hot()) == kept
+        await asyncio.wait_for(tried.wait(), BOUND_SECONDS)
+        if pause == 0:
+            await ended_opening(database)
+    assert refused == attempts
 
 
 async def test_closing_ends_the_opening_of_a_session(database: Database, monkeypatch: pytest.MonkeyPatch) -> None:

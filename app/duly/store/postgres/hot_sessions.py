@@ -14,6 +14,7 @@ from typing import Protocol
 
 from duly.store.postgres.database_connector import Session
 from duly.store.postgres.database_errors import LOST, DatabaseError
+from duly.store.postgres.session_turns import SessionTurns
 
 GRACE_SECONDS = 2.0
 # A flow is busy after this number of uses, each within this time of the one before; it then keeps its session as long.
@@ -25,6 +26,8 @@ IDLE_SESSIONS = 2
 IDLE_SECONDS = 15.0
 # Wait for a session that a statement of milliseconds uses, before another one is opened.
 TURN_SECONDS = 0.05
+# Pause after a session could not be opened while others can be borrowed.
+REFUSED_SECONDS = 1.0
 # With as many sessions as they may have, flows take turns on them. If none is released for longer, all hang, and more
 # are opened.
 LONG_TURN_SECONDS = 2.0
@@ -70,20 +73,6 @@ class HotSession:
         return self.flow.busy and now - self.released_at < BUSY_SECONDS
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class _Turn:
-    """Flow that waits for a session since this time; for None, it opens one."""
-
-    session: "asyncio.Future[HotSession | None]"
-    settings: Mapping[str, str]
-    since: float
-
-    @property
-    def has_result(self) -> bool:
-        """Returns whether it got one, perhaps just before its wait ended."""
-        return self.session.done() and not self.session.cancelled()
-
-
 class HotSessions:
     """Open sessions of one process.
 
@@ -95,8 +84,8 @@ class HotSessions:
     def __init__(self, connect: Callable[[Mapping[str, str]], Awaitable[Session]], *, most: int) -> None:
         self._connect = connect
         self._most = most
-        # Flows that wait for their turn while no more may be opened, each for a session, or for room to open one.
-        self._turns: list[_Turn] = []
+        # Flows that wait while no more may be opened.
+        self._turns = SessionTurns[HotSession](pass_on=self._pass_on)
         self._sessions: list[HotSession] = []
         self._opening = 0
         # Waits for fewer sessions, which close those that are released.
@@ -224,11 +213,11 @@ class HotSessions:
         return min(free, key=lambda one: (one.settings != flow.settings, one.released_at))
 
     async def _open_ahead(self, settings: Mapping[str, str]) -> None:
-        """Opens a session that nobody waits for. Its failure is left to the next flow that needs one."""
+        """Opens a session that no flow waits for. The connector notes a failure; flows share what is open meanwhile."""
         try:
             self.release(await self._open(_NoFlow(settings)))
         except DatabaseError:
-            pass
+            await asyncio.sleep(REFUSED_SECONDS)  # else each statement would try again on a server that refuses
         finally:
             self._opening_ahead = None
 
@@ -240,29 +229,11 @@ class HotSessions:
             session = await self._released_within(TURN_SECONDS, flow)
             if session is not None or not self._full:
                 return session
-        while (session := await self._handed_over(flow)) is None and self._count >= max(MOST_WHEN_STUCK, self._most):
-            pass
-        return session
-
-    async def _handed_over(self, flow: Flow) -> HotSession | None:
-        """Waits in line for a session. Returns None if there is room to open one, or all are stuck.
-
-        Busy flows use their sessions again at once, so those that wait would never find one free.
-        """
-        turn = _Turn(asyncio.get_running_loop().create_future(), flow.settings, time.monotonic())
-        self._turns.append(turn)
-        try:
-            async with asyncio.timeout(LONG_TURN_SECONDS):
-                return await turn.session
-        except TimeoutError:
-            return turn.session.result() if turn.has_result else None
-        except asyncio.CancelledError:
-            if turn.has_result:
-                self._pass_on(turn.session.result())
-            raise
-        finally:
-            if turn in self._turns:
-                self._turns.remove(turn)
+        most = max(MOST_WHEN_STUCK, self._most)
+        while True:
+            session = await self._turns.wait(flow.settings, seconds=LONG_TURN_SECONDS)
+            if session is not None or self._count < most:
+                return session
 
     def _pass_on(self, session: HotSession | None) -> None:
         if session is None:
@@ -271,17 +242,7 @@ class HotSessions:
             self.release(session)
 
     def _hand_over(self, session: HotSession | None) -> bool:
-        """Gives a flow in line a session, or room to open one. Returns False if none waits."""
-        waiting = [turn for turn in self._turns if not turn.session.done()]
-        if not waiting:
-            return False
-        turn = waiting[0]
-        if session is not None and time.monotonic() - turn.since < TURN_SECONDS:
-            # Changing the settings of a session costs as much as a small statement.
-            turn = next((one for one in waiting if one.settings == session.settings), turn)
-        turn.session.set_result(session)
-        self._turns.remove(turn)
-        return True
+        return self._turns.hand_over(session, prefer_settings_seconds=TURN_SECONDS)
 
     def _room(self) -> None:
         """Notifies a flow that another session may be opened, if so."""

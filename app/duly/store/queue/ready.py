@@ -137,8 +137,6 @@ EXCLUDE_JOBS = " and job_id <> all({jobs}::uuid[])"
 # attempt are found by the next one.
 UNLEASED_MARKS = f"marks & ~{Mark.LEASED | Mark.SIGNALLED:d}"
 LEASED_MARKS = f"marks & ~{Mark.SIGNALLED:d} | {Mark.LEASED:d}"
-
-
 # An attempt begins when the job's row is deleted: `now()`, the start of the transaction, may be before the event that
 # made the job ready, and before the end of the job that held its concurrency key.
 AT_DELETION = "clock_timestamp()"
